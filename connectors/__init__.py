@@ -1,0 +1,1 @@
+"""The edges: record formats, files, quarantine. Moves data, decides nothing."""
