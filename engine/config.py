@@ -1,0 +1,163 @@
+"""One frozen typed configuration: a YAML file, overridden by the environment.
+
+``GRIDWARDEN_CLOCK__TICK_S=60`` overrides ``clock: {tick_s: …}``. Unknown keys are errors that name
+their path; secrets are hidden when printed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+PREFIX = "GRIDWARDEN_"
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message lists every problem with its path."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClockConfig(_Frozen):
+    """Event time: see ARCHITECTURE.md, "Time"."""
+
+    tick_s: int = Field(300, ge=1, le=3600, description="Step of the event clock, seconds.")
+    max_skew_s: int = Field(3600, ge=1, description="How far a stamp may lie ahead unconfirmed.")
+    earliest: datetime = datetime(2000, 1, 1, tzinfo=UTC)
+    latest: datetime = datetime(2100, 1, 1, tzinfo=UTC)
+    lateness_s: Mapping[str, int] = Field(
+        default_factory=dict,
+        description="Allowed lateness per meter class, such as {'water@3600': 1800}; else one interval.",
+    )
+
+
+class PlaceConfig(_Frozen):
+    """Layout of place codes."""
+
+    widths: tuple[int, ...] = (6, 3, 3, 3)
+    levels: tuple[str, ...] = ("county", "street", "community", "grid")
+    shard_level: str = "community"
+
+
+class QueueConfig(_Frozen):
+    """What a grid's queue can bear; acts on tasks, never on alerts."""
+
+    visits_per_day: int | None = Field(None, ge=1, description="Visits a day per grid; none: no limit.")
+    fdr: float = Field(0.5, gt=0, le=1, description="False-discovery rate the queue aims for.")
+    check_share: float = Field(0.01, ge=0, le=1, description="Share of held-back alerts sent as checks.")
+    seed: int = 1
+
+
+class RulesConfig(_Frozen):
+    """Which rules run, and what they may spend."""
+
+    path: Path | None = Field(None, description="Folder of rule files; none: the shipped library.")
+    budgets: Mapping[str, float] = Field(
+        default_factory=dict, description="False alerts per subject-year, by rule."
+    )
+    shadow_places: tuple[str, ...] = Field(
+        (), description="Place codes where alerts are recorded and nobody is sent."
+    )
+
+
+class InputConfig(_Frozen):
+    """What `gridwarden run` reads."""
+
+    meters: Path | None = None
+    subjects: Path | None = None
+    places: Path | None = None
+    workers: Path | None = None
+    contacts: Path | None = None
+    watch: Path | None = Field(None, description="Folder whose new files are read.")
+    poll_s: float = Field(1.0, gt=0)
+
+
+class Config(_Frozen):
+    """Everything that can be set."""
+
+    language: Literal["zh", "en"] | None = Field(None, description="Default: from LANG.")
+    store: str = "sqlite:///gridwarden.db"
+    snapshots: Path = Path("snapshots")
+    alerts: Path | None = Field(None, description="Also append alerts to this NDJSON file.")
+    quarantine: Path | None = None
+    personal_data_key: SecretStr | None = Field(
+        None, description="Key for names, addresses and phones; better by environment."
+    )
+    calendar: str = "CN"
+    seed: int = 1
+    clock: ClockConfig = ClockConfig()
+    place: PlaceConfig = PlaceConfig()
+    queue: QueueConfig = QueueConfig()
+    rules: RulesConfig = RulesConfig()
+    inputs: InputConfig = InputConfig()
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> Config:
+        from engine.places import PlaceLayout
+
+        PlaceLayout(self.place.widths, self.place.levels, self.place.shard_level)
+        return self
+
+
+def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration of `path` (or the defaults), overridden by the environment.
+
+    Raises
+    ------
+    ConfigError
+        With every problem: file, path of the key, what was found, what was wanted.
+    """
+    data: dict[str, Any] = {}
+    where = "environment"
+    if path is not None:
+        where = str(path)
+        data = _read(path)
+    for name, value in sorted((environ if environ is not None else os.environ).items()):
+        keys = name[len(PREFIX) :].lower().split("__")
+        if name.startswith(PREFIX) and keys[0] in Config.model_fields:
+            _set(data, keys, yaml.safe_load(value))
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [
+            f"{where}: {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}"
+            + ("" if e["type"] == "extra_forbidden" else f"; got {e['input']!r}")
+            for e in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    try:
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        spot = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{spot}: not YAML: {error.problem}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: wanted a mapping of settings, got {type(data).__name__}")
+    return data
+
+
+def _set(data: dict[str, Any], keys: list[str], value: object) -> None:
+    for key in keys[:-1]:
+        inner = data.get(key)
+        data[key] = dict(inner) if isinstance(inner, dict) else {}
+        data = data[key]
+    data[keys[-1]] = value
