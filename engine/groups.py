@@ -1,0 +1,269 @@
+"""Detector groups: from class frames to detector frames, and from signals back to subjects.
+
+A group is one detector over the subjects that some rule has it watch and that own the same meter
+classes for its channels, so that all of its rows fall due together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import BoolArray, Detector, Frame, IntArray, Signals, SnapshotError
+
+_DEPTH = 3
+"""Detector slots kept open at once where classes of one group differ in lateness."""
+
+
+@dataclass(slots=True)
+class Feed:
+    """Meters of one class that fill one channel of a group.
+
+    Parameters
+    ----------
+    channel : int
+        Channel of the detector.
+    class_index : int
+        Meter class they belong to.
+    class_rows : ndarray of int32, shape (M,)
+        Their rows in the class's frame.
+    group_rows : ndarray of int32, shape (M,)
+        The detector row each belongs to.
+    ratio : int
+        Class slots in one detector slot.
+    """
+
+    channel: int
+    class_index: int
+    class_rows: NDArray[np.int32]
+    group_rows: NDArray[np.int32]
+    ratio: int
+    parts: NDArray[np.float32]
+    """Values of open detector slots, shape (depth, ratio, M)."""
+    unique: bool
+    """Whether every detector row has at most one of these meters."""
+    inverse: NDArray[np.int32]
+    """Class row → index into this feed, −1 elsewhere."""
+    held: NDArray[np.int64]
+    """Detector slot that each buffer of `parts` holds, shape (depth,)."""
+
+
+class Group:
+    """One detector, its rows' subjects, and the feeds that fill its frames.
+
+    Parameters
+    ----------
+    detector : Detector
+        The detector.
+    subject_rows : ndarray of int32, shape (N,)
+        Registry row of each detector row (communities, for detectors of grain ``place``).
+    feeds : list of (channel, class_index, class_interval_s, class_rows, group_rows)
+        Where its values come from.
+    class_sizes : sequence of int
+        Rows of each class's frame.
+    lateness_s : int
+        Time after a slot's end at which all feeds are due.
+    phase_s : int
+        Shift of the slot grid against UTC.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        subject_rows: NDArray[np.int32],
+        feeds: list[tuple[int, int, int, NDArray[np.int32], NDArray[np.int32]]],
+        class_sizes: list[int],
+        lateness_s: int,
+        phase_s: int = 0,
+    ) -> None:
+        self.detector = detector
+        self.subject_rows = subject_rows
+        self.lateness_s = lateness_s
+        self.phase_s = phase_s
+        self.depth = 1 if len({f[1] for f in feeds}) == 1 else _DEPTH
+        self.last_slot: int | None = None
+        self.feeds: list[Feed] = []
+        for channel, class_index, interval_s, class_rows, group_rows in feeds:
+            ratio = detector.interval_s // interval_s
+            inverse = np.full(class_sizes[class_index], -1, np.int32)
+            inverse[class_rows] = np.arange(len(class_rows), dtype=np.int32)
+            self.feeds.append(
+                Feed(
+                    channel,
+                    class_index,
+                    class_rows,
+                    group_rows,
+                    ratio,
+                    np.full((self.depth, ratio, len(class_rows)), np.nan, np.float32),
+                    len(np.unique(group_rows)) == len(group_rows),
+                    inverse,
+                    np.full(self.depth, -1, np.int64),
+                )
+            )
+
+    @property
+    def slot_s(self) -> int:
+        """Length of the detector's slot, seconds."""
+        return self.detector.interval_s
+
+    def due_s(self, slot: int) -> int:
+        """Return when `slot` is due, seconds UTC."""
+        return (slot + 1) * self.slot_s + self.phase_s + self.lateness_s
+
+    def take(self, class_index: int, class_slot: int, frame: NDArray[np.float32]) -> None:
+        """Keep the part of a class frame that this group needs."""
+        for feed in self.feeds:
+            if feed.class_index == class_index:
+                slot, part = divmod(class_slot, feed.ratio)
+                if feed.held[slot % self.depth] != slot:
+                    feed.parts[slot % self.depth] = np.nan
+                    feed.held[slot % self.depth] = slot
+                feed.parts[slot % self.depth, part] = frame[feed.class_rows]
+
+    def frame(
+        self, slot: int, local: tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
+    ) -> Frame:
+        """Return the detector frame of `slot` from the parts kept."""
+        values = np.full(
+            (1, len(self.detector.channels), self.detector.rows), np.nan, dtype=np.float32
+        )
+        for feed in self.feeds:
+            reduce = self.detector.channels[feed.channel].reduce
+            if feed.held[slot % self.depth] != slot:
+                continue
+            one = _reduce(feed.parts[slot % self.depth], reduce)
+            _combine(values[0, feed.channel], feed.group_rows, one, reduce, feed.unique)
+        self.last_slot = slot
+        return Frame(slot, values, *local)
+
+    def amendments(
+        self,
+        class_index: IntArray,
+        class_slot: IntArray,
+        class_row: IntArray,
+        value: NDArray[np.float32],
+        arrival_ns: NDArray[np.int64],
+    ) -> list[tuple[int, NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]]:
+        """Sort amended class slots into this group's slots.
+
+        Amendments of slots that still wait for their turn go into the parts kept; the others are
+        returned as (slot, rows, values (C, M), arrival_ns (M,)), in slot order.
+        """
+        found: list[tuple[NDArray[Any], ...]] = []
+        for feed in self.feeds:
+            mine = class_index == feed.class_index
+            index = np.where(mine, feed.inverse[np.where(mine, class_row, 0)], -1)
+            pick = index >= 0
+            if not pick.any():
+                continue
+            index, slots = index[pick], class_slot[pick] // feed.ratio
+            part, amount, arrival = class_slot[pick] % feed.ratio, value[pick], arrival_ns[pick]
+            keep = feed.held[slots % self.depth] == slots
+            feed.parts[slots[keep] % self.depth, part[keep], index[keep]] = amount[keep]
+            done = np.full(len(slots), False) if self.last_slot is None else slots <= self.last_slot
+            if done.any():
+                found.append(self._reduced(feed, index, slots, part, amount, arrival, done))
+        if not found:
+            return []
+        slots, rows, channels, values, arrivals = (
+            np.concatenate([f[i] for f in found]) for i in range(5)
+        )
+        result = []
+        for slot in np.unique(slots):
+            here = slots == slot
+            unique, index = np.unique(rows[here], return_inverse=True)
+            amounts = np.full((len(self.detector.channels), len(unique)), np.nan, np.float32)
+            arrival = np.zeros(len(unique), np.int64)
+            np.maximum.at(arrival, index, arrivals[here])
+            for channel in np.unique(channels[here]):
+                at = channels[here] == channel
+                reduce = self.detector.channels[int(channel)].reduce
+                _combine(amounts[int(channel)], index[at], values[here][at], reduce, unique=False)
+            result.append((int(slot), unique.astype(np.int32), amounts, arrival))
+        return result
+
+    def _reduced(
+        self,
+        feed: Feed,
+        index: IntArray,
+        slots: IntArray,
+        part: IntArray,
+        amount: NDArray[np.float32],
+        arrival: NDArray[np.int64],
+        done: BoolArray,
+    ) -> tuple[NDArray[Any], ...]:
+        """Return (slot, row, channel, value, arrival) of amended detector slots of one feed."""
+        reduce = self.detector.channels[feed.channel].reduce
+        pairs, where = np.unique(np.stack([slots[done], index[done]]), axis=1, return_inverse=True)
+        where = where.reshape(-1)
+        parts = np.full((feed.ratio, pairs.shape[1]), np.nan, np.float32)
+        parts[part[done], where] = amount[done]
+        kept = feed.held[pairs[0] % self.depth] == pairs[0]
+        parts[:, kept] = feed.parts[pairs[0, kept] % self.depth, :, pairs[1, kept]].T
+        newest = np.zeros(pairs.shape[1], np.int64)
+        np.maximum.at(newest, where, arrival[done])
+        value = _reduce(parts, reduce)
+        rows = feed.group_rows[pairs[1]]
+        channel = np.full(len(rows), feed.channel)
+        return pairs[0], rows, channel, value, newest
+
+    def step(
+        self, slot: int, local: tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
+    ) -> Signals:
+        """Run the detector on `slot`."""
+        return self.detector.step(self.frame(slot, local))
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the detector's snapshot with the group's open parts added."""
+        header, arrays = self.detector.snapshot()
+        header["last_slot"] = self.last_slot
+        for i, feed in enumerate(self.feeds):
+            arrays[f"_parts{i}"] = feed.parts.copy()
+            arrays[f"_held{i}"] = feed.held.copy()
+        return header, arrays
+
+    def restore(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over a snapshot of :meth:`snapshot`."""
+        arrays = dict(arrays)
+        for i, feed in enumerate(self.feeds):
+            parts = arrays.pop(f"_parts{i}", None)
+            if parts is None or parts.shape != feed.parts.shape:
+                raise SnapshotError(f"{self.detector.name}: open parts of feed {i} do not fit")
+            feed.parts = np.array(parts)
+            feed.held = np.array(arrays.pop(f"_held{i}"))
+        self.detector.restore(header, arrays)
+        self.last_slot = header["last_slot"]
+
+
+def _reduce(parts: NDArray[np.float32], reduce: str) -> NDArray[np.float32]:
+    """Reduce (ratio, M) parts to (M,): a sum needs all parts, a maximum any."""
+    if len(parts) == 1:
+        return parts[0]
+    if reduce == "sum":
+        total: NDArray[np.float32] = parts.sum(axis=0, dtype=np.float32)
+        return total
+    largest: NDArray[np.float32] = np.fmax.reduce(parts, axis=0)
+    return largest
+
+
+def _combine(
+    target: NDArray[np.float32],
+    rows: IntArray,
+    values: NDArray[np.float32],
+    reduce: str,
+    unique: bool,
+) -> None:
+    """Put meters' values into their subjects' rows; several meters add up, or give the largest."""
+    if unique:
+        target[rows] = values
+    elif reduce == "sum":
+        total = np.zeros(len(target), np.float32)
+        np.add.at(total, rows, values)
+        touched = np.zeros(len(target), bool)
+        touched[rows] = True
+        target[touched] = total[touched]
+    else:
+        np.fmax.at(target, rows, values)
