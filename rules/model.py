@@ -18,7 +18,6 @@ import msgspec
 from rules.alerts import Level
 
 Scalar: TypeAlias = str | int | float | bool
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 CONTEXTS = ("absent", "area_outage", "dead_concentrator", "maintenance", "approved_work", "holiday")
 """Names usable in ``unless`` and, as ``context.NAME``, in expressions. A context is true for a
@@ -57,7 +56,7 @@ class Selector:
     """
 
     kinds: tuple[str, ...] = ()
-    attrs: Mapping[str, tuple[Scalar, ...]] = EMPTY
+    attrs: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     place_prefixes: tuple[str, ...] = ()
     grain: str = "subject"
 
@@ -83,7 +82,7 @@ class SignalUse:
     """
 
     detector: str
-    params: Mapping[str, float] = EMPTY
+    params: Mapping[str, float] = field(default_factory=dict)
     weight: float = 1.0
     utilities: tuple[str, ...] = ()
 
@@ -94,7 +93,7 @@ class Follow:
 
     kinds: tuple[str, ...]
     within_s: int
-    where: Mapping[str, tuple[Scalar, ...]] = EMPTY
+    where: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ class EventUse:
 
     kinds: tuple[str, ...]
     within_s: int
-    where: Mapping[str, tuple[Scalar, ...]] = EMPTY
+    where: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     scope: str = "subject"
     distinct: str | None = None
     same: str | None = None
@@ -298,7 +297,7 @@ class Rule:
     budget: Budget | None = None
     route: Route | None = None
     limits: Limits = Limits()
-    limits_by_level: Mapping[Level, Limits] = EMPTY
+    limits_by_level: Mapping[Level, Limits] = field(default_factory=dict)
     group: Group = Group()
     dedupe: Dedupe = Dedupe()
     inhibits: tuple[str, ...] = ()
