@@ -1,0 +1,431 @@
+"""One rule over the subjects it watches: columns of signals in, changes of alerts out.
+
+The engine asks the compiled rule for a mask over arrays and looks at single subjects only where
+the mask or an open alert gives reason to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rules.compile import CompiledRule, Decision
+
+from detectors.base import NO_SLOT, NS, BoolArray, IntArray, Signals
+from detectors.budget import EpisodeCounter, Price, Tally, due
+from engine.groups import Group
+from rules.lifecycle import IDLE, NEVER, Change, Life, Observation, Phase, Timing, advance, observe
+from rules.model import Rule
+
+NO_ONSET = -(2**62)
+"""Onset of a row without an episode, in nanoseconds."""
+
+
+@dataclass(slots=True)
+class SignalColumns:
+    """The last word of one signal on every row of a rule."""
+
+    urgency: NDArray[np.int8]
+    evidence: NDArray[np.float32]
+    p_value: NDArray[np.float32]
+    onset_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    """End of the slot this was said of."""
+    group: NDArray[np.int16]
+    """Which of the rule's groups spoke; −1 for none."""
+    group_row: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, n: int) -> SignalColumns:
+        """Return columns that nobody has filled."""
+        return cls(
+            np.full(n, -1, np.int8),
+            np.full(n, np.nan, np.float32),
+            np.full(n, np.nan, np.float32),
+            np.full(n, NO_ONSET, np.int64),
+            np.zeros(n, np.int64),
+            np.full(n, -1, np.int16),
+            np.full(n, -1, np.int32),
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by name, for snapshots."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class Link:
+    """A group's rows that are rows of a rule."""
+
+    signal: str
+    group: Group
+    rule_rows: NDArray[np.int32]
+    group_rows: NDArray[np.int32]
+    whole: bool
+    """Whether the group's rows are the rule's rows, all and in order."""
+    counter: EpisodeCounter | None = None
+    """Counts what the rule's budget is spent on; only for the signal that decides."""
+
+
+@dataclass(slots=True)
+class Raised:
+    """A subject whose life just changed, with what is needed to tell people."""
+
+    row: int
+    change: Change
+    life: Life
+    """The life before a resolution or cancellation, after anything else."""
+    decision: Decision
+    variables: Mapping[str, Any]
+    tip_ns: int
+
+
+class Surroundings(Protocol):
+    """What a watch asks of its shard about one subject."""
+
+    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool]:
+        """Return which contexts hold."""
+
+    def subject(self, watch: Watch, row: int) -> dict[str, Any]:
+        """Return the subject as rules see it."""
+
+    def now(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
+        """Return local time as rules see it."""
+
+    def alerts(self, watch: Watch, row: int) -> list[str]:
+        """Return the rules that fire on this subject or on a place that contains it."""
+
+    def events(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
+        """Return the looks of the rule's event windows."""
+
+
+class Watch:
+    """A rule, the rows it watches and the lives of its alerts.
+
+    Parameters
+    ----------
+    rule : Rule
+        The rule.
+    rows : ndarray of int32, shape (N,)
+        Registry rows of its subjects (or place rows), ascending.
+    key : ndarray of uint64, shape (N,)
+        Hash of each subject's id.
+    links : list of Link
+        The groups that speak.
+    price : Price
+        Price until the first one is published.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        rows: NDArray[np.int32],
+        key: NDArray[np.uint64],
+        links: list[Link],
+        price: Price,
+    ) -> None:
+        self.rule = rule
+        self.compiled = CompiledRule(rule)
+        self.timing = Timing.of(rule)
+        self.rows = rows
+        self.key = key
+        self.links = links
+        self.price = price
+        self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
+        self.primary = next(iter(rule.signals), None)
+        self.latched = np.full(len(rows), NO_ONSET, np.int64)
+        """Onset of the episode whose moment has come, per row: it stays come."""
+        self.lives: dict[int, Life] = {}
+        self.tips: dict[int, int] = {}
+        self.tally = Tally()
+        """What was counted since the last event-day was closed."""
+        if rule.budget is not None:
+            for link in links:
+                if link.signal == self.primary:
+                    link.counter = EpisodeCounter(len(link.group_rows), link.group.slot_s)
+
+    # -- signals --------------------------------------------------------------------------
+
+    def take(self, link: Link, signals: Signals, end_ns: int) -> None:
+        """Take over what a group said of a slot that ended at `end_ns`."""
+        self._write(link, link.rule_rows, link.group_rows, signals, 0, link.whole, end_ns)
+        rows: Any = slice(None) if link.whole else link.rule_rows
+        come = self.due(link.signal, rows)
+        if link.counter is not None:
+            mine = signals if link.whole else signals.take(link.group_rows)
+            self.tally = self.tally + link.counter.count(mine, come)
+
+    def close_day(self) -> Tally:
+        """Return what was counted since this was last asked, and begin anew."""
+        tally, self.tally = self.tally, Tally()
+        return tally
+
+    def correct(self, link: Link, group_rows: IntArray, signals: Signals, end_ns: int) -> IntArray:
+        """Take over corrected signals of some group rows; return the rule rows concerned."""
+        inverse = np.full(link.group.detector.rows, -1, np.int32)
+        inverse[link.group_rows] = link.rule_rows
+        mine = inverse[group_rows] >= 0
+        rows = inverse[group_rows[mine]]
+        self._write(link, rows, np.flatnonzero(mine), signals, 0, False, end_ns, group_rows[mine])
+        return rows
+
+    def _write(
+        self,
+        link: Link,
+        rows: IntArray,
+        picked: IntArray,
+        signals: Signals,
+        t: int,
+        whole: bool,
+        end_ns: int,
+        group_rows: IntArray | None = None,
+    ) -> None:
+        column = self.columns[link.signal]
+        slot_ns = link.group.slot_s * NS
+        at: Any = slice(None) if whole else rows
+        pick: Any = slice(None) if whole else picked
+        onset = signals.onset[t, pick]
+        column.urgency[at] = signals.urgency[t, pick]
+        column.evidence[at] = signals.evidence[t, pick]
+        column.p_value[at] = signals.p_value[t, pick]
+        column.onset_ns[at] = np.where(
+            onset == NO_SLOT, NO_ONSET, onset * slot_ns + link.group.phase_s * NS
+        )
+        column.end_ns[at] = end_ns
+        column.group[at] = next(i for i, other in enumerate(self.links) if other is link)
+        column.group_row[at] = link.group_rows if group_rows is None else group_rows
+
+    def due(self, signal: str, rows: IntArray | slice) -> BoolArray:
+        """Return whether the moment to act has come at the price in force, and keep it so."""
+        column = self.columns[signal]
+        onset = column.onset_ns[rows]
+        come = due(column.urgency[rows], self.price, self.key[rows], onset)
+        result: BoolArray = come & (onset != NO_ONSET)
+        if signal == self.primary:
+            kept = (onset == self.latched[rows]) & (onset != NO_ONSET)
+            result |= kept
+            self.latched[rows] = np.where(result, onset, NO_ONSET)
+        return result
+
+    def mask(self, rows: IntArray | slice, now: Mapping[str, Any]) -> BoolArray:
+        """Return where the rule's condition may be met."""
+        values: dict[str, Any] = dict(now)
+        for name in self.rule.signals:
+            column = self.columns[name]
+            values[f"{name}.due"] = self.due(name, rows)
+            values[f"{name}.urgency"] = column.urgency[rows]
+            values[f"{name}.evidence"] = column.evidence[rows]
+            values[f"{name}.p_value"] = column.p_value[rows]
+            values[f"{name}.ready"] = column.urgency[rows] >= 0
+        wanted = {c: values[c] for c in self.compiled.columns if c in values}
+        n = len(self.rows[rows])
+        return np.broadcast_to(np.asarray(self.compiled.mask(wanted), bool), (n,))
+
+    # -- evaluation -----------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        at_ns: int,
+        around: Surroundings,
+        rows: NDArray[np.int32] | None = None,
+        arrivals: Mapping[int, int] | None = None,
+    ) -> list[Raised]:
+        """Look at all rows (or some) at event time `at_ns`; return what changed.
+
+        `arrivals` gives a time of its own to rows that late readings corrected.
+        """
+        where: Any = slice(None) if rows is None else rows
+        mask = self.mask(where, {})
+        hit = np.flatnonzero(mask) if rows is None else rows[mask]
+        also = (
+            [r for r in self.lives if rows is None or r in arrivals]
+            if arrivals is not None
+            else (
+                list(self.lives) if rows is None else [r for r in rows.tolist() if r in self.lives]
+            )
+        )
+        wanted = sorted({*hit.tolist(), *also})
+        if not wanted:
+            return []
+        facts = self._facts(np.array(wanted, np.int32))
+        changed: list[Raised] = []
+        for i, row in enumerate(wanted):
+            moment = at_ns if arrivals is None else arrivals.get(row, at_ns)
+            changed += self._evaluate_row(row, moment, around, {n: f[i] for n, f in facts.items()})
+        return changed
+
+    def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
+        """Return, by signal, the facts of each row."""
+        found: dict[str, list[dict[str, float]]] = {}
+        for name, column in self.columns.items():
+            facts: list[dict[str, float]] = [{} for _ in rows]
+            for g, link in enumerate(self.links):
+                here = np.flatnonzero(column.group[rows] == g)
+                if link.signal != name or not len(here):
+                    continue
+                said = link.group.detector.explain(column.group_row[rows[here]])
+                for fact, values in said.items():
+                    for at, value in zip(here.tolist(), values.tolist(), strict=True):
+                        facts[at][fact] = value
+            found[name] = facts
+        return found
+
+    def _evaluate_row(
+        self, row: int, at_ns: int, around: Surroundings, facts: Mapping[str, dict[str, float]]
+    ) -> list[Raised]:
+        variables = self.variables(row, at_ns, around, facts)
+        decision = self.compiled.decide(variables)
+        life = self.lives.get(row, IDLE)
+        onset_ns = self._onset(row, at_ns)
+        tip_ns = self.tips.get(row, 0)
+        # An episode that turns out to have begun later, but before the slot that raised the
+        # alert, means that what the alert said was not so: a late reading refutes it.
+        refuted = life.firing and life.onset_ns < onset_ns <= tip_ns
+        blocked = decision.blocked_by is not None
+        seen = Observation(
+            met=decision.met,
+            holds=False if refuted else decision.holds,
+            onset_ns=onset_ns,
+            blocked=blocked,
+            refuted=refuted or (life.firing and decision.cancels),
+            promotions=decision.promotions,
+            cause="late_reading" if refuted else (decision.blocked_by or "data"),
+        )
+        after, changes = observe(self.timing, life, at_ns, seen)
+        raised = self._note(row, life, after, changes, decision, variables)
+        if refuted and decision.met:
+            again, more = observe(self.timing, after, at_ns, seen._replace(refuted=False))
+            raised += self._note(row, after, again, more, decision, variables)
+        return raised
+
+    def _note(
+        self,
+        row: int,
+        before: Life,
+        after: Life,
+        changes: Sequence[Change],
+        decision: Decision,
+        variables: Mapping[str, Any],
+    ) -> list[Raised]:
+        if after == IDLE:
+            self.lives.pop(row, None)
+        else:
+            self.lives[row] = after
+        if after.firing and not before.firing:
+            ends = [int(c.end_ns[row]) for c in self.columns.values()]
+            self.tips[row] = max(ends, default=0)
+        tip_ns = self.tips.get(row, 0)
+        if not after.firing:
+            self.tips.pop(row, None)
+        kept = after if after.firing else before
+        return [Raised(row, c, kept, decision, variables, tip_ns) for c in changes]
+
+    def variables(
+        self, row: int, at_ns: int, around: Surroundings, facts: Mapping[str, dict[str, float]]
+    ) -> dict[str, Any]:
+        """Return what the rule's expressions and texts can see of one row."""
+        values: dict[str, Any] = {
+            "subject": around.subject(self, row),
+            "context": around.context(self, row, at_ns),
+            "now": around.now(self, row, at_ns),
+            "alerts": around.alerts(self, row),
+            **around.events(self, row, at_ns),
+        }
+        for name, use in self.rule.signals.items():
+            column = self.columns[name]
+            onset = int(column.onset_ns[row])
+            values[name] = {
+                "ready": bool(column.urgency[row] >= 0),
+                "due": bool(self.due(name, np.array([row]))[0]),
+                "urgency": int(column.urgency[row]),
+                "evidence": float(column.evidence[row]),
+                "p_value": float(column.p_value[row]),
+                "onset_s": 0.0 if onset == NO_ONSET else (int(column.end_ns[row]) - onset) / NS,
+                "utilities": list(use.utilities),
+                "facts": facts.get(name, {}),
+            }
+        return values
+
+    def _onset(self, row: int, at_ns: int) -> int:
+        onsets = [int(c.onset_ns[row]) for c in self.columns.values()]
+        known = [o for o in onsets if o != NO_ONSET]
+        return known[0] if known else at_ns
+
+    def advance(self, to_ns: int, around: Surroundings) -> list[Raised]:
+        """Work off timers up to and including `to_ns`."""
+        changed: list[Raised] = []
+        for row in sorted(self.lives):
+            life = self.lives[row]
+            if life.deadline_ns(self.timing) > to_ns:
+                continue
+            after, changes = advance(self.timing, life, to_ns)
+            facts = {n: f[0] for n, f in self._facts(np.array([row], np.int32)).items()}
+            variables = self.variables(row, to_ns, around, facts)
+            decision = self.compiled.decide(variables)
+            changed += self._note(row, life, after, changes, decision, variables)
+        return changed
+
+    def deadline_ns(self) -> int:
+        """Return the next moment at which time alone changes something."""
+        return min((v.deadline_ns(self.timing) for v in self.lives.values()), default=NEVER)
+
+    def firing(self, row: int) -> bool:
+        """Return whether an alert on this row is out."""
+        life = self.lives.get(row)
+        return life is not None and life.phase >= Phase.FIRING
+
+    # -- snapshots ------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return plain values for the header, and arrays."""
+        header = {
+            "rule": self.rule.name,
+            "version": self.rule.version,
+            "rows": len(self.rows),
+            "price": [self.price.day, self.price.index, self.price.fraction],
+            "tally": [self.tally.exposure_s, self.tally.spent],
+            "lives": [[row, *life] for row, life in sorted(self.lives.items())],
+            "tips": sorted(self.tips.items()),
+        }
+        arrays: dict[str, NDArray[Any]] = {"latched": self.latched}
+        for name, column in self.columns.items():
+            arrays |= {f"signal/{name}/{k}": v for k, v in column.arrays().items()}
+        arrays["reached"] = self.tally.reached
+        for i, link in enumerate(self.links):
+            if link.counter is not None:
+                arrays |= {f"counter/{i}/{k}": v for k, v in link.counter.snapshot().items()}
+        return header, arrays
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over :meth:`snapshot`'s values."""
+        day, index, fraction = header["price"]
+        self.price = Price(int(day), int(index), float(fraction))
+        exposure_s, spent = header["tally"]
+        self.tally = Tally(np.array(arrays["reached"]), int(exposure_s), int(spent))
+        self.lives = {int(r[0]): Life(*r[1:]) for r in header["lives"]}
+        self.tips = {int(row): int(tip) for row, tip in header["tips"]}
+        self.latched = np.array(arrays["latched"])
+        for name, column in self.columns.items():
+            for k in column.__slots__:
+                setattr(column, k, np.array(arrays[f"signal/{name}/{k}"]))
+        for i, link in enumerate(self.links):
+            if link.counter is not None:
+                prefix = f"counter/{i}/"
+                link.counter.restore(
+                    {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+                )
+
+
+@dataclass(slots=True)
+class Touched:
+    """Rule rows that late readings corrected, with the arrival of the newest reading of each."""
+
+    arrivals: dict[int, int] = field(default_factory=dict)
+
+    def add(self, rows: IntArray, arrival_ns: NDArray[np.int64]) -> None:
+        """Add rows and their arrivals."""
+        for row, arrival in zip(rows.tolist(), arrival_ns.tolist(), strict=True):
+            self.arrivals[row] = max(arrival, self.arrivals.get(row, 0))
