@@ -204,6 +204,9 @@ class Detector(ABC):
     """Parameters and their defaults; documented in the class docstring."""
     grid: ClassVar[NDArray[np.float64]]
     """Price grid, ascending, shape (LEVELS,): λ, or lines of evidence."""
+    prior_rate: ClassVar[NDArray[np.float64]]
+    """Harmless episodes per subject-year that reach each price, falling, shape (LEVELS,): what
+    the budget controller believes before it has counted any (detectors/budget.py)."""
 
     def __init__(
         self,
