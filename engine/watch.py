@@ -98,6 +98,9 @@ class Surroundings(Protocol):
     def alerts(self, watch: Watch, row: int) -> list[str]:
         """Return the rules that fire on this subject or on a place that contains it."""
 
+    def inhibited_by(self, watch: Watch, row: int) -> str | None:
+        """Return the rule whose alert keeps this one from being raised, or None."""
+
     def events(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
         """Return the looks of the rule's event windows."""
 
@@ -284,7 +287,8 @@ class Watch:
         # An episode that turns out to have begun later, but before the slot that raised the
         # alert, means that what the alert said was not so: a late reading refutes it.
         refuted = life.firing and life.onset_ns < onset_ns <= tip_ns
-        blocked = decision.blocked_by is not None
+        inhibitor = around.inhibited_by(self, row)
+        blocked = decision.blocked_by is not None or inhibitor is not None
         seen = Observation(
             met=decision.met,
             holds=False if refuted else decision.holds,

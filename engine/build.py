@@ -1,0 +1,303 @@
+"""From rules and registry to groups and watches: who is watched, by what, fed by which meters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import Channel, Detector, lookup
+from detectors.budget import Price, PriceReducer
+from engine.groups import Group
+from engine.registry import ClassKey, Registry
+from engine.watch import Link, Watch
+from rules.model import Rule, RuleSet, Selector, SignalUse
+
+
+class BuildError(ValueError):
+    """Rules and registry do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What tells two uses of a detector apart."""
+
+    detector: str
+    params: tuple[tuple[str, float], ...]
+    utilities: tuple[str, ...]
+
+    @classmethod
+    def of(cls, use: SignalUse) -> Spec:
+        """Return the spec of a rule's signal."""
+        return cls(use.detector, tuple(sorted(use.params.items())), tuple(sorted(use.utilities)))
+
+
+@dataclass(slots=True)
+class PlaceRows:
+    """Rows of place-grain detectors: one per community × concentrator.
+
+    Parameters
+    ----------
+    community : ndarray of int32, shape (P,)
+        Community index.
+    concentrator : ndarray of int32, shape (P,)
+        Concentrator index; −1 for meters without one.
+    meter_row : ndarray of int32, shape (meters,)
+        Place row of each meter; −1 for meters without a place.
+    """
+
+    community: NDArray[np.int32]
+    concentrator: NDArray[np.int32]
+    meter_row: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, registry: Registry) -> PlaceRows:
+        """Return the place rows of a registry, ordered by community and concentrator."""
+        meters = registry.meters
+        known = meters.subject >= 0
+        community = np.where(known, registry.subjects.community[meters.subject], -1)
+        placed = community >= 0
+        pairs = np.stack([community[placed], meters.concentrator[placed]], axis=1)
+        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        meter_row = np.full(len(meters), -1, np.int32)
+        meter_row[placed] = inverse.reshape(-1)
+        unique = unique.reshape(-1, 2)
+        return cls(unique[:, 0].astype(np.int32), unique[:, 1].astype(np.int32), meter_row)
+
+    def __len__(self) -> int:
+        return len(self.community)
+
+
+def watched_rows(registry: Registry, selector: Selector) -> NDArray[np.int32]:
+    """Return the registry rows of subjects that a selector watches, ascending."""
+    rows = registry.rows_of_kinds(selector.kinds or registry.kinds)
+    if selector.place_prefixes:
+        under = [registry.rows_at(p) for p in selector.place_prefixes]
+        rows = np.intersect1d(rows, np.unique(np.concatenate(under)))
+    if selector.attrs:
+        fits = [
+            all(registry.attrs(r).get(name) in allowed for name, allowed in selector.attrs.items())
+            for r in rows.tolist()
+        ]
+        rows = rows[np.array(fits, bool)]
+    return rows.astype(np.int32)
+
+
+class Builder:
+    """Builds groups and watches for a registry and a set of rules.
+
+    Parameters
+    ----------
+    registry : Registry
+        Subjects and meters.
+    lateness_s : mapping of str to int
+        Allowed lateness by class label; default one interval.
+    places : PlaceRows
+        Rows of place-grain detectors.
+    place_key : ndarray of uint64, shape (P,)
+        Hash of each place row.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        lateness_s: Mapping[str, int],
+        places: PlaceRows,
+        place_key: NDArray[np.uint64],
+    ) -> None:
+        self.registry = registry
+        self.places = places
+        self.place_key = place_key
+        self.lateness_s = [lateness_s.get(c.label, c.interval_s) for c in registry.classes]
+        self.groups: list[Group] = []
+        self._mask = self._class_mask()
+        self._by_spec: dict[Spec, list[Group]] = {}
+
+    def _class_mask(self) -> NDArray[np.uint64]:
+        """Return, per subject, a bit for each class it has a meter of."""
+        if len(self.registry.classes) > 64:
+            raise BuildError(
+                f"{len(self.registry.classes)} meter classes (utility × interval × zone of daily "
+                "meters); at most 64 are possible in one shard"
+            )
+        mask = np.zeros(len(self.registry.subjects), np.uint64)
+        meters = self.registry.meters
+        known = meters.subject >= 0
+        bits = np.uint64(1) << meters.class_index[known].astype(np.uint64)
+        np.bitwise_or.at(mask, meters.subject[known], bits)
+        return mask
+
+    # -- groups ---------------------------------------------------------------------------
+
+    def build(self, rules: RuleSet) -> list[Watch]:
+        """Return one watch per rule; the groups they share are in :attr:`groups`."""
+        rows_of = {rule.name: self._rows(rule) for rule in rules}
+        wanted: dict[Spec, list[NDArray[np.int32]]] = {}
+        for rule in rules:
+            for use in rule.signals.values():
+                wanted.setdefault(Spec.of(use), []).append(rows_of[rule.name])
+        for spec in sorted(wanted, key=repr):
+            rows = np.unique(np.concatenate(wanted[spec])).astype(np.int32)
+            cls = lookup(spec.detector)
+            made = (
+                self._place_groups(spec, cls)
+                if cls.grain == "place"
+                else self._groups(spec, cls, rows)
+            )
+            self._by_spec[spec] = made
+            self.groups += made
+        return [self._watch(rule, rows_of[rule.name]) for rule in rules]
+
+    def _rows(self, rule: Rule) -> NDArray[np.int32]:
+        if rule.subjects.grain == "subject":
+            return watched_rows(self.registry, rule.subjects)
+        prefixes = rule.subjects.place_prefixes
+        names = self.registry.communities
+        fits = [
+            not prefixes or names[c].startswith(prefixes) for c in self.places.community.tolist()
+        ]
+        return np.flatnonzero(fits).astype(np.int32)
+
+    def _groups(self, spec: Spec, cls: type[Detector], rows: NDArray[np.int32]) -> list[Group]:
+        """Return the groups of a subject-grain detector: one per set of meter classes."""
+        usable = [self._usable(cls, spec, c) for c in self.registry.classes]
+        bits = sum(1 << i for i, channel in enumerate(usable) if channel is not None)
+        mask = self._mask[rows] & np.uint64(bits)
+        made: list[Group] = []
+        for value in np.unique(mask).tolist():
+            if value == 0:
+                continue
+            members = rows[mask == np.uint64(value)]
+            classes = [i for i in range(len(usable)) if value >> i & 1]
+            made += self._split(spec, cls, members, classes, usable)
+        return made
+
+    def _split(
+        self,
+        spec: Spec,
+        cls: type[Detector],
+        rows: NDArray[np.int32],
+        classes: list[int],
+        usable: list[int | None],
+    ) -> list[Group]:
+        """Make one group, or, for detectors that take the meter's slot, the finest class alone."""
+        keys = self.registry.classes
+        slot_s = cls.slot_s
+        if slot_s is None:
+            first = min(
+                classes, key=lambda i: (keys[i].utility != "electricity", keys[i].interval_s, i)
+            )
+            slot_s = keys[first].interval_s
+            classes = [
+                i
+                for i in classes
+                if (keys[i].interval_s, keys[i].phase_s) == (slot_s, keys[first].phase_s)
+                and (len(cls.channels) > 1 or keys[i].utility == keys[first].utility)
+            ]
+        subject_to_row = np.full(len(self.registry.subjects), -1, np.int32)
+        subject_to_row[rows] = np.arange(len(rows), dtype=np.int32)
+        meters = self.registry.meters
+        feeds = []
+        for index in classes:
+            mine = (meters.class_index == index) & (meters.subject >= 0)
+            group_row = np.where(mine, subject_to_row[np.where(mine, meters.subject, 0)], -1)
+            pick = np.flatnonzero(group_row >= 0)
+            channel = usable[index]
+            assert channel is not None
+            feeds.append(
+                (channel, index, keys[index].interval_s, meters.class_row[pick], group_row[pick])
+            )
+        detector = cls(
+            len(rows),
+            interval_s=slot_s,
+            zone=self.registry.subjects.zone[rows],
+            key=self.registry.key[rows],
+            **dict(spec.params),
+        )
+        lateness_s = max(self.lateness_s[i] for i in classes)
+        phase_s = keys[classes[0]].phase_s if slot_s == keys[classes[0]].interval_s else 0
+        return [Group(detector, rows, feeds, self.registry.class_sizes, lateness_s, phase_s)]
+
+    def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
+        """Return the channel that a meter class can fill, or None."""
+        if spec.utilities and key.utility not in spec.utilities:
+            return None
+        slot_s = cls.slot_s or key.interval_s
+        low, high = cls.interval_s_allowed
+        if not low <= slot_s <= high or slot_s % key.interval_s:
+            return None
+        for i, channel in enumerate(cls.channels):
+            if channel.utility in ("*", key.utility):
+                return i
+        return None
+
+    def _place_groups(self, spec: Spec, cls: type[Detector]) -> list[Group]:
+        """Return the one group of a place-grain detector; the shard fills its census columns."""
+        detector = cls(
+            len(self.places),
+            interval_s=cls.slot_s or 3600,
+            zone=self._place_zone(),
+            key=self.place_key,
+            **dict(spec.params),
+        )
+        rows = np.arange(len(self.places), dtype=np.int32)
+        lateness_s = max(self.lateness_s, default=0)
+        return [Group(detector, rows, [], self.registry.class_sizes, lateness_s)]
+
+    def _place_zone(self) -> NDArray[np.uint8]:
+        zone = np.zeros(len(self.places), np.uint8)
+        placed = self.places.meter_row >= 0
+        zone[self.places.meter_row[placed]] = self.registry.meters.zone[placed]
+        return zone
+
+    # -- watches --------------------------------------------------------------------------
+
+    def _watch(self, rule: Rule, rows: NDArray[np.int32]) -> Watch:
+        links: list[Link] = []
+        for name, use in rule.signals.items():
+            for group in self._by_spec[Spec.of(use)]:
+                rule_rows = np.searchsorted(rows, group.subject_rows).astype(np.int32)
+                inside = rule_rows < len(rows)
+                inside[inside] = rows[rule_rows[inside]] == group.subject_rows[inside]
+                mine = np.flatnonzero(inside).astype(np.int32)
+                if len(mine):
+                    whole = len(mine) == len(rows) == group.detector.rows
+                    links.append(Link(name, group, rule_rows[mine], mine, whole))
+        places = rule.subjects.grain == "place"
+        key = self.place_key[rows] if places else self.registry.key[rows]
+        return Watch(rule, rows, key, links, initial_price(rule))
+
+
+def reducer(rule: Rule) -> PriceReducer | None:
+    """Return the budget controller of a rule, or None for a rule without a budget."""
+    primary = next(iter(rule.signals.values()), None)
+    if rule.budget is None or primary is None:
+        return None
+    prior: Any = getattr(lookup(primary.detector), "prior_rate", None)
+    if prior is None:
+        raise BuildError(
+            f"rule {rule.name!r} has a budget, but detector {primary.detector!r} ships no "
+            "prior_rate; use a threshold on evidence instead"
+        )
+    return PriceReducer(rule.budget.false_alerts_per_subject_year, prior)
+
+
+def initial_price(rule: Rule) -> Price:
+    """Return the price that holds until the first is published."""
+    made = reducer(rule)
+    return made.price if made is not None else Price(-1, 0, 0.0)
+
+
+__all__ = [
+    "BuildError",
+    "Builder",
+    "Channel",
+    "PlaceRows",
+    "Spec",
+    "initial_price",
+    "reducer",
+    "watched_rows",
+]

@@ -1,0 +1,121 @@
+"""The census: how many meters of a place report, miss, or stand at zero; feeds `adjudicate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.base import BoolArray, Frame
+from engine.build import PlaceRows
+from engine.groups import Group
+from engine.registry import Registry
+
+EXPECTED, MISSING, ZERO, REPORTING, NORMAL = range(5)
+ZERO_KW = 0.008
+"""A meter below 0.002 kWh a quarter of an hour has no house behind it, or no power."""
+_DEPTH = 4
+
+
+class Census:
+    """Counts per place row and slot of the place detectors.
+
+    Counts of classes finer than the slot are averaged over it, so that every meter weighs one.
+
+    Parameters
+    ----------
+    registry : Registry
+        Subjects and meters.
+    places : PlaceRows
+        Rows of the place detectors.
+    slot_s : int
+        Their slot, seconds.
+    """
+
+    def __init__(self, registry: Registry, places: PlaceRows, slot_s: int) -> None:
+        self.slot_s = slot_s
+        self.counts = np.zeros((_DEPTH, 5, len(places)), np.float32)
+        self.held = np.full(_DEPTH, -1, np.int64)
+        self._classes = registry.classes
+        self._meters: list[NDArray[np.int64]] = []
+        self._rows: list[NDArray[np.int32]] = []
+        for i in range(len(registry.classes)):
+            meters = np.flatnonzero(registry.meters.class_index == i)
+            self._meters.append(meters[np.argsort(registry.meters.class_row[meters])])
+            self._rows.append(places.meter_row[self._meters[-1]])
+
+    def take(
+        self,
+        class_index: int,
+        slot: int,
+        frame: NDArray[np.float32],
+        last_ns: NDArray[np.int64],
+        expected: BoolArray,
+    ) -> None:
+        """Count one class slot.
+
+        Parameters
+        ----------
+        frame : ndarray of float32, shape (M,)
+            Amounts of the class's slot.
+        last_ns : ndarray of int64, shape (meters,)
+            Newest stamp of every meter of the registry.
+        expected : ndarray of bool, shape (meters,)
+            Meters that ever reported.
+        """
+        key = self._classes[class_index]
+        ratio = self.slot_s // key.interval_s
+        rows = self._rows[class_index]
+        if ratio == 0 or not len(rows):
+            return
+        meters = self._meters[class_index]
+        place_slot = slot // ratio
+        at = place_slot % _DEPTH
+        if self.held[at] != place_slot:
+            self.counts[at] = 0
+            self.held[at] = place_slot
+        counts = self.counts[at]
+        known = expected[meters] & (rows >= 0)
+        start_ns = (slot * key.interval_s + key.phase_s) * 1_000_000_000
+        # A register's slot may still wait for its far end; what counts here is whether the meter
+        # has been heard of since the slot began.
+        missing = known & (last_ns[meters] < start_ns)
+        weight = np.float32(1.0 / ratio)
+        self._add(counts[EXPECTED], rows[known], weight)
+        self._add(counts[MISSING], rows[missing], weight)
+        present = known & ~missing
+        if key.utility == "electricity":
+            zero = present & (frame <= ZERO_KW * key.interval_s / 3600)
+            self._add(counts[ZERO], rows[zero], weight)
+            self._add(counts[REPORTING], rows[present], weight)
+            present &= ~zero
+        self._add(counts[NORMAL], rows[present], weight)
+
+    @staticmethod
+    def _add(counts: NDArray[np.float32], rows: NDArray[np.int32], weight: np.float32) -> None:
+        if len(rows):
+            counts += np.bincount(rows, minlength=len(counts)).astype(np.float32) * weight
+
+    def fill(
+        self,
+        group: Group,
+        slot: int,
+        local: tuple[NDArray[np.int32], NDArray[np.int32], BoolArray],
+    ) -> Frame:
+        """Return the frame of a place detector."""
+        at = slot % _DEPTH
+        values = np.full((1, 5, group.detector.rows), np.nan, np.float32)
+        if self.held[at] == slot:
+            values[0] = self.counts[at]
+        group.last_slot = slot
+        return Frame(slot, values, *local)
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays."""
+        return {"counts": self.counts.copy(), "held": self.held.copy()}
+
+    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over :meth:`snapshot`'s arrays."""
+        self.counts = np.array(arrays["counts"])
+        self.held = np.array(arrays["held"])

@@ -1,0 +1,153 @@
+"""What would have kept an alert quiet: concrete readings or events, to be proven by replay.
+
+A reading listed here replaces the reading of the same meter and stamp, or is added; an event is
+added. `gridwarden audit` applies them and replays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectors.base import NS
+from engine.alertbook import number
+from rules.alerts import stamp
+from rules.lifecycle import Kind
+
+if TYPE_CHECKING:
+    from engine.shard import ShardRunner
+    from engine.watch import Raised, Watch
+
+MOST_METERS = 40
+"""Longest list of meters in one counterfactual; above it, an announced cut says the same."""
+STEP_BACK_L = 150.0
+"""Use in an hour (l) that a register may be told to have counted earlier without looking replaced."""
+
+
+class Counterfactuals:
+    """Makes counterfactuals for the alerts of a shard.
+
+    Parameters
+    ----------
+    shard : ShardRunner
+        The shard; its registry and intake are read.
+    """
+
+    def __init__(self, shard: ShardRunner) -> None:
+        self.shard = shard
+
+    def of(self, watch: Watch, raised: Raised) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Return the counterfactual of a newly raised alert, and facts it adds to the alert."""
+        if raised.change.kind != Kind.RAISED:
+            return [], {}
+        make = {
+            "sign_of_life": self._sign_of_life,
+            "usual_use": self._usual_use,
+            "standby": self._permit,
+            "permit": self._permit,
+            "reports": self._reports,
+            "fewer_events": self._fewer_events,
+        }.get(watch.rule.counterfactual)
+        return ([], {}) if make is None else (make(watch, raised), {})
+
+    # -- kinds ----------------------------------------------------------------------------
+
+    def _sign_of_life(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return use above the threshold in the slot that tipped."""
+        facts = raised.variables[watch.primary]["facts"] if watch.primary else {}
+        end_s = raised.tip_ns // NS
+        meter = self._meter(watch, raised.row, facts)
+        if meter is None:
+            return []
+        need = 3.0 * float(facts.get("threshold", 1.0) or 1.0)
+        return self._use(meter, end_s - 3600, end_s, need)
+
+    def _meter(self, watch: Watch, row: int, facts: dict[str, Any]) -> int | None:
+        """Return the meter of the channel the facts speak of, or the subject's first."""
+        registry = self.shard.registry
+        meters = registry.meters_of(int(watch.rows[row])).tolist()
+        use = next(iter(watch.rule.signals.values()))
+        wanted = facts.get("channel")
+        column = watch.columns[watch.primary or ""]
+        channels = watch.links[int(column.group[row])].group.detector.channels
+        del use
+        for meter in meters:
+            utility = registry.classes[int(registry.meters.class_index[meter])].utility
+            if wanted is not None and np.isfinite(wanted) and int(wanted) < len(channels):
+                if channels[int(wanted)].utility == utility:
+                    return int(meter)
+            elif any(c.utility in ("*", utility) for c in channels):
+                return int(meter)
+        return int(meters[0]) if meters else None
+
+    def _use(self, meter: int, start_s: int, end_s: int, amount: float) -> list[dict[str, Any]]:
+        """Return readings by which a meter used `amount` between two times."""
+        meters = self.shard.registry.meters
+        key = self.shard.registry.classes[int(meters.class_index[meter])]
+        scale = float(meters.scale[meter])
+        if meters.register[meter]:
+            level = float(self.shard.intake.last_value[meter])
+            return [
+                self._reading(meter, start_s + 1, level),
+                self._reading(meter, end_s - 1, level + amount / scale),
+            ]
+        last = end_s - key.interval_s
+        at = end_s if meters.stamp_end[meter] else last
+        return [self._reading(meter, at, amount / scale)]
+
+    def _usual_use(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return a pause in the slot that tipped."""
+        registry = self.shard.registry
+        end_s = raised.tip_ns // NS
+        facts = raised.variables[watch.primary]["facts"] if watch.primary else {}
+        meter = self._meter(watch, raised.row, facts)
+        if meter is None:
+            return []
+        key = registry.classes[int(registry.meters.class_index[meter])]
+        if not registry.meters.register[meter]:
+            shift = key.interval_s if registry.meters.stamp_end[meter] else 0
+            stamps = range(end_s - 3600, end_s, key.interval_s)
+            return [self._reading(meter, at + shift, 0.0) for at in stamps]
+        return [self._span(watch, raised, "maintenance", {})]
+
+    def _permit(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return an approved test that covers the episode with room above its load."""
+        facts = raised.variables[watch.primary]["facts"] if watch.primary else {}
+        load = max(float(facts.get("max_kw", 0) or 0), float(facts.get("mean_kw", 0) or 0))
+        return [self._span(watch, raised, "approved_test", {"kw": number(max(2 * load, 1.0))})]
+
+    def _reports(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return the cut as announced works."""
+        return [self._span(watch, raised, "maintenance", {})]
+
+    def _fewer_events(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return the newest counted event, marked as withdrawn."""
+        looks = self.shard.around.looks(watch, raised.row, raised.change.at_ns)
+        ids = [event for look in looks.values() for event in look.events]
+        return [{"event_id": ids[-1], "withdrawn": True}] if ids else []
+
+    # -- rows in the words of the files ---------------------------------------------------
+
+    def _reading(self, meter: int, at_s: int, value: float) -> dict[str, Any]:
+        return {
+            "meter_id": self.shard.registry.meter_id(meter),
+            "ts": stamp(at_s * NS),
+            "value": number(value) if abs(value) < 1e5 else round(value, 3),
+        }
+
+    def _span(
+        self, watch: Watch, raised: Raised, kind: str, attrs: dict[str, Any]
+    ) -> dict[str, Any]:
+        subject = self.shard.around.subject(watch, raised.row)
+        start_ns = raised.life.onset_ns - 3600 * NS
+        end_ns = raised.tip_ns + 7 * 86_400 * NS
+        is_place = watch.rule.subjects.grain == "place"
+        return {
+            "event_id": f"counterfactual-{subject['id']}-{start_ns // NS}",
+            "ts": stamp(start_ns),
+            "kind": kind,
+            "subject_id": None if is_place else subject["id"],
+            "place": subject["place"],
+            "attrs": {"from": stamp(start_ns), "to": stamp(end_ns), **attrs},
+        }

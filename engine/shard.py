@@ -1,0 +1,452 @@
+"""ShardRunner: everything a set of places needs, in one object, without any input or output.
+
+Records of the log go in (:meth:`ShardRunner.feed`), lines about alerts come out
+(:meth:`ShardRunner.release`). The result depends on the log alone: not on how it was cut into
+blocks, nor on how many shards share the district. ARCHITECTURE.md, "Time", says in which order
+things happen.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rules.calendar import Calendars
+
+from connectors.records import (
+    Activation,
+    Event,
+    Fault,
+    LogRecord,
+    Outcome,
+    PriceRecord,
+    ReadingBlock,
+    Tick,
+)
+from detectors.base import NS, Signals
+from detectors.budget import Price, Tally
+from engine.alertbook import AlertBook
+from engine.build import Builder, PlaceRows
+from engine.census import Census
+from engine.clock import LocalTime, ShardClock
+from engine.config import Config
+from engine.counterfactual import Counterfactuals
+from engine.groups import Group
+from engine.intake import Intake
+from engine.registry import Registry, hash_ids
+from engine.surroundings import ShardSurroundings
+from engine.watch import Raised, Touched, Watch
+from rules.alerts import AlertChange
+from rules.model import RuleSet
+
+import pyarrow as pa  # isort: skip
+
+DAY_NS = 86_400 * NS
+
+
+@dataclass(slots=True)
+class RowResults:
+    """How the rows of a block ended (HELD rows are settled later, by token)."""
+
+    status: NDArray[np.uint8]
+    fault: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds spent per stage; for people, never for decisions."""
+
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+class ShardRunner:
+    """All state of a set of places.
+
+    Parameters
+    ----------
+    registry : Registry
+        Their subjects and meters.
+    rules : RuleSet
+        Rules in force.
+    config : Config
+        Clock, lateness, seed.
+    calendars : Calendars
+        Rest days by country and year.
+    shadow : tuple of str, optional
+        Places where alerts are recorded and nobody is sent.
+    """
+
+    def __init__(
+        self, registry: Registry, rules: RuleSet, config: Config, calendars: Calendars
+    ) -> None:
+        self.registry = registry
+        self.rules = rules
+        self.config = config
+        self.tick_ns = config.clock.tick_s * NS
+        self.now_ns: int | None = None
+        """Tick that the shard's clock has entered; None before the first record."""
+        self.places = PlaceRows.of(registry)
+        names = [
+            registry.communities[c] + (f"#{registry.concentrators[k]}" if k >= 0 else "")
+            for c, k in zip(
+                self.places.community.tolist(), self.places.concentrator.tolist(), strict=True
+            )
+        ]
+        self.place_names = names
+        builder = Builder(
+            registry, config.clock.lateness_s, self.places, hash_ids(pa.array(names, pa.string()))
+        )
+        self.watches: list[Watch] = builder.build(rules)
+        self.groups: list[Group] = builder.groups
+        self.lateness_s = builder.lateness_s
+        self.local = LocalTime(registry.zones or ["UTC"], calendars, config.calendar)
+        self.intake = Intake.of(registry, self.lateness_s)
+        self.clock = ShardClock(
+            [
+                (c.interval_s, c.phase_s, late)
+                for c, late in zip(registry.classes, self.lateness_s, strict=True)
+            ]
+        )
+        place_groups = [g for g in self.groups if g.detector.grain == "place"]
+        self.census = (
+            Census(registry, self.places, place_groups[0].slot_s) if place_groups else None
+        )
+        self.book = AlertBook()
+        self.around = ShardSurroundings(self)
+        self.counterfactuals = Counterfactuals(self)
+        self.timings = Timings()
+        self._links = [
+            [(w, link) for w in self.watches for link in w.links if link.group is g]
+            for g in self.groups
+        ]
+        self._by_class: list[list[int]] = [
+            [i for i, g in enumerate(self.groups) if any(f.class_index == c for f in g.feeds)]
+            for c in range(len(registry.classes))
+        ]
+        self._prices: list[tuple[int, str, Price]] = []
+        self._deadlines: list[tuple[int, int, int]] = []
+        self._happened: dict[int, dict[int, int]] = {}
+        self.around.announce()
+
+    # -- the log --------------------------------------------------------------------------
+
+    def feed(self, record: LogRecord) -> RowResults | None:
+        """Take one record of the log; its arrival must not lie before the last one's."""
+        if isinstance(record, ReadingBlock):
+            return self._feed_readings(record)
+        self._enter(record.arrival_ns)
+        match record:
+            case Event():
+                self.around.event(record)
+            case PriceRecord():
+                price = Price(record.day, record.index, record.fraction)
+                heapq.heappush(self._prices, (record.day, record.rule, price))
+            case Outcome() | Tick() | Activation():
+                pass  # an outcome's effects are events of the log; a tick only moves the clock
+        return None
+
+    def _feed_readings(self, block: ReadingBlock) -> RowResults:
+        n = len(block)
+        status = np.empty(n, np.uint8)
+        fault = np.empty(n, np.uint8)
+        tick = block.arrival_ns // self.tick_ns
+        cuts = np.flatnonzero(tick[1:] != tick[:-1]) + 1
+        for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), n], strict=True):
+            if stop == start:
+                continue
+            self._enter(int(block.arrival_ns[start]))
+            began = time.perf_counter()
+            rows = slice(start, stop)
+            status[rows], fault[rows] = self.intake.apply(
+                block.meter[rows],
+                block.ts_ns[rows],
+                block.value[rows],
+                block.arrival_ns[rows],
+                block.fault[rows],
+                self.now_ns or 0,
+            )
+            self.timings.seconds["intake"] += time.perf_counter() - began
+        return RowResults(status, fault)
+
+    def _enter(self, arrival_ns: int) -> None:
+        """Move the clock to the tick of `arrival_ns`, doing everything due on the way."""
+        tick_ns = arrival_ns // self.tick_ns * self.tick_ns
+        if self.now_ns is None:
+            self.now_ns = tick_ns
+            self.clock.start(tick_ns // NS)
+            return
+        if tick_ns <= self.now_ns:
+            return
+        # Rows of the tick just left were applied after its own boundary: what they amended, and
+        # what events touched, is worked off at the next boundary.
+        first = self.now_ns + self.tick_ns
+        if self.intake.has_amendments or self._happened:
+            self._run_until(first - self.tick_ns)
+            self._amend(first)
+        self._run_until(tick_ns)
+        self.now_ns = tick_ns
+
+    def _run_until(self, to_ns: int) -> None:
+        """Work off slots and timers due up to and including `to_ns`, in their order."""
+        while True:
+            due_s = self.clock.next_due_s
+            timer = self._timer_ns()
+            moment = min(due_s * NS, timer)
+            if moment > to_ns:
+                return
+            if timer < due_s * NS:
+                # Timers act at their own exact time, slots at theirs; a timer that falls on a
+                # slot's due time waits for what that slot says.
+                self._advance_timers(moment)
+            else:
+                self._advance_timers(moment - 1)
+                self._close(due_s)
+                self._advance_timers(moment)
+
+    # -- slots ----------------------------------------------------------------------------
+
+    def _close(self, due_s: int) -> None:
+        """Close all slots due at `due_s` and run what they complete."""
+        at_ns = due_s * NS
+        self._apply_prices(at_ns)
+        self.around.daily(at_ns)
+        seconds = self.timings.seconds
+        for class_index, slot in self.clock.pop(due_s):
+            began = time.perf_counter()
+            frame = self.intake.close(class_index, slot)
+            for g in self._by_class[class_index]:
+                self.groups[g].take(class_index, slot, frame)
+            if self.census is not None:
+                self.census.take(
+                    class_index, slot, frame, self.intake.last_ns, self.intake.expected
+                )
+            seconds["slots"] += time.perf_counter() - began
+        stepped: list[int] = []
+        # Places first: whether a street is out decides what its homes' silence means.
+        order = sorted(
+            range(len(self.groups)), key=lambda g: self.groups[g].detector.grain != "place"
+        )
+        for g in order:
+            group = self.groups[g]
+            slot_end = due_s - group.lateness_s - group.phase_s
+            if slot_end % group.slot_s == 0:
+                began = time.perf_counter()
+                self._step(g, slot_end // group.slot_s - 1)
+                seconds[f"detector {group.detector.name}"] += time.perf_counter() - began
+                stepped.append(g)
+        began = time.perf_counter()
+        for grain in ("place", "subject"):
+            for i, watch in enumerate(self.watches):
+                if watch.rule.subjects.grain == grain and any(
+                    link.group is self.groups[g] for g in stepped for link in watch.links
+                ):
+                    self._note(i, watch.evaluate(at_ns, self.around))
+            if grain == "place":
+                self.around.verdicts(at_ns)
+        seconds["rules"] += time.perf_counter() - began
+
+    def _step(self, g: int, slot: int) -> None:
+        group = self.groups[g]
+        local = self.local.columns(slot, group.slot_s, group.phase_s)
+        if group.detector.grain == "place":
+            assert self.census is not None
+            signals = group.detector.step(self.census.fill(group, slot, local))
+        else:
+            signals = group.step(slot, local)
+        end_ns = ((slot + 1) * group.slot_s + group.phase_s) * NS
+        for watch, link in self._links[g]:
+            watch.take(link, signals, end_ns)
+
+    def _amend(self, boundary_ns: int) -> None:
+        """Work off late readings and events that arrived before a boundary."""
+        began = time.perf_counter()
+        late = self.intake.amendments()
+        touched: dict[int, Touched] = defaultdict(Touched)
+        for g, group in enumerate(self.groups):
+            if not group.detector.amends or group.last_slot is None or not len(late.slot):
+                continue
+            rows_seen: dict[int, int] = {}
+            for slot, rows, values, arrival in group.amendments(
+                late.class_index, late.slot, late.row, late.value, late.arrival_ns
+            ):
+                group.detector.amend(slot, rows, values)
+                due_ns = group.due_s(slot) * NS
+                for row, moment in zip(rows.tolist(), arrival.tolist(), strict=True):
+                    rows_seen[row] = max(rows_seen.get(row, 0), moment, due_ns)
+            if rows_seen:
+                self._correct(g, rows_seen, touched)
+        for i, rows_seen in self._happened.items():
+            for row, moment in rows_seen.items():
+                arrivals = touched[i].arrivals
+                arrivals[row] = max(moment, arrivals.get(row, 0))
+        self._happened = {}
+        for i in sorted(touched):
+            arrivals = touched[i].arrivals
+            rows = np.array(sorted(arrivals), np.int32)
+            self._note(i, self.watches[i].evaluate(boundary_ns, self.around, rows, arrivals))
+        self.timings.seconds["late readings"] += time.perf_counter() - began
+
+    def _correct(self, g: int, seen: dict[int, int], touched: dict[int, Touched]) -> None:
+        group = self.groups[g]
+        rows = np.array(sorted(seen), np.int32)
+        arrival = np.array([seen[r] for r in rows.tolist()], np.int64)
+        signals: Signals = group.detector.current(rows)
+        assert group.last_slot is not None
+        end_ns = ((group.last_slot + 1) * group.slot_s + group.phase_s) * NS
+        for watch, link in self._links[g]:
+            corrected = watch.correct(link, rows, signals, end_ns)
+            inverse = np.isin(rows, link.group_rows)
+            touched[self.watches.index(watch)].add(corrected, arrival[inverse])
+
+    # -- alerts ---------------------------------------------------------------------------
+
+    def touch(self, watch_index: int, row: int, arrival_ns: int) -> None:
+        """Have a rule look at a row again at the next boundary (an event concerns it)."""
+        rows = self._happened.setdefault(watch_index, {})
+        rows[row] = max(arrival_ns, rows.get(row, 0))
+
+    def _note(self, index: int, raised: list[Raised]) -> None:
+        watch = self.watches[index]
+        for one in raised:
+            named = self.around.named(watch, one.row, one.change.at_ns)
+            listed, extra = self.counterfactuals.of(watch, one)
+            self.book.note(watch, one, named, listed, extra)
+        self._arm(index)
+
+    def _arm(self, index: int) -> None:
+        """Remember when time alone will next move a life of this rule."""
+        deadline = self.watches[index].deadline_ns()
+        deadline = min(deadline, self.around.next_look_ns(index))
+        if deadline < 2**62:
+            heapq.heappush(self._deadlines, (deadline, index, 0))
+
+    def _timer_ns(self) -> int:
+        return self._deadlines[0][0] if self._deadlines else 2**62
+
+    def _advance_timers(self, to_ns: int) -> None:
+        due: set[int] = set()
+        while self._deadlines and self._deadlines[0][0] <= to_ns:
+            due.add(heapq.heappop(self._deadlines)[1])
+        for index in sorted(due):
+            watch = self.watches[index]
+            self._note(index, watch.advance(to_ns, self.around))
+            rows = self.around.looks_due(index, to_ns)
+            if len(rows):
+                self._note(index, watch.evaluate(to_ns, self.around, rows))
+
+    def release(self, final: bool = False) -> list[AlertChange]:
+        """Return the lines that nothing can come before any more, sorted by (time, id)."""
+        return self.book.release(None if final else self.now_ns)
+
+    # -- prices ---------------------------------------------------------------------------
+
+    def _apply_prices(self, at_ns: int) -> None:
+        day = at_ns // DAY_NS
+        while self._prices and self._prices[0][0] <= day:
+            _, name, price = heapq.heappop(self._prices)
+            for watch in self.watches:
+                if watch.rule.name == name:
+                    watch.price = price
+
+    def close_day(self) -> dict[str, Tally]:
+        """Return what each rule counted since this was last asked."""
+        return {w.rule.name: w.close_day() for w in self.watches if w.rule.budget is not None}
+
+    # -- the end --------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Settle what waits for more input: the input has ended. Nothing may be fed after."""
+        if self.now_ns is not None and (self.intake.has_amendments or self._happened):
+            self._amend(self.now_ns + self.tick_ns)
+
+    # -- snapshots ------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a JSON-able header and the arrays of everything that can change an alert."""
+        header: dict[str, Any] = {
+            "now_ns": self.now_ns,
+            "rules": self.rules.version,
+            "clock": self.clock.snapshot(),
+            "book": self.book.snapshot(),
+            "around": self.around.snapshot(),
+            "deadlines": sorted(self._deadlines),
+            "prices": [
+                [d, n, p.day, p.index, p.fraction]
+                for d, n, p in sorted(self._prices, key=lambda x: x[:2])
+            ],
+            "happened": [[i, sorted(rows.items())] for i, rows in sorted(self._happened.items())],
+            "groups": [],
+            "watches": [],
+        }
+        arrays: dict[str, NDArray[Any]] = {}
+        for prefix, part in self._parts():
+            head, own = part.snapshot()
+            header[prefix.split("/")[0]].append(head) if "/" in prefix else header.update(
+                {prefix: head}
+            )
+            arrays |= {f"{prefix}/{k}": v for k, v in own.items()}
+        if self.census is not None:
+            arrays |= {f"census/{k}": v for k, v in self.census.snapshot().items()}
+        return header, arrays
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a snapshot of a shard with the same places and rules.
+
+        Raises
+        ------
+        ShardError
+            If the snapshot was taken under other rules.
+        """
+        if header["rules"] != self.rules.version:
+            raise ShardError(
+                f"snapshot was taken under rules {header['rules']}, these are "
+                f"{self.rules.version}; replay from the start, or activate the change in the log"
+            )
+        self.now_ns = header["now_ns"]
+        self.clock.restore(header["clock"])
+        self.book.restore(header["book"])
+        self.around.restore(header["around"])
+        self._deadlines = [(int(a), int(b), int(c)) for a, b, c in header["deadlines"]]
+        heapq.heapify(self._deadlines)
+        self._prices = [(d, n, Price(pd, pi, pf)) for d, n, pd, pi, pf in header["prices"]]
+        heapq.heapify(self._prices)
+        self._happened = {
+            int(i): {int(r): int(t) for r, t in rows} for i, rows in header["happened"]
+        }
+        for prefix, part in self._parts():
+            kind, _, number = prefix.partition("/")
+            head = header[kind][int(number)] if number else header[kind]
+            start = f"{prefix}/"
+            part.restore(
+                head, {k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)}
+            )
+        if self.census is not None:
+            self.census.restore(
+                {k[len("census/") :]: v for k, v in arrays.items() if k.startswith("census/")}
+            )
+
+    def _parts(self) -> Iterator[tuple[str, Any]]:
+        yield "intake", self.intake
+        for i, group in enumerate(self.groups):
+            yield f"groups/{i}", group
+        for i, watch in enumerate(self.watches):
+            yield f"watches/{i}", watch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of arrays held."""
+        _, arrays = self.snapshot()
+        return sum(a.nbytes for a in arrays.values())
+
+
+class ShardError(ValueError):
+    """A shard cannot go on from where it was told to."""
+
+
+__all__ = ["Fault", "RowResults", "ShardError", "ShardRunner", "Timings"]

@@ -1,0 +1,436 @@
+"""What surrounds a subject: context, local time, events, other alerts. One per shard."""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.records import Event
+from detectors.base import NS
+from engine import notices, outcomes
+from engine.alertbook import Named
+from engine.context import ABSENT, APPROVED, MAINTENANCE, POWER_CUT, Context, Interval
+from engine.notices import Notice
+from rules import windows
+from rules.windows import Happening, Look
+
+if TYPE_CHECKING:
+    from engine.shard import ShardRunner
+    from engine.watch import Watch
+
+DAY_NS = 86_400 * NS
+CUT, DEAD = 1, 2
+GRACE_NS = 2 * 3600 * NS
+"""How long after a street came back its outage still explains a home's silence."""
+SEASONS = ("winter", "spring", "summer", "autumn")
+
+
+class ShardSurroundings:
+    """Implements :class:`engine.watch.Surroundings` for a shard.
+
+    Parameters
+    ----------
+    shard : ShardRunner
+        The shard, whose registry, watches and groups it reads.
+    """
+
+    def __init__(self, shard: ShardRunner) -> None:
+        self.shard = shard
+        self.context_register = Context()
+        self.cut_until_ns = np.zeros(len(shard.places), np.int64)
+        self.dead_until_ns = np.zeros(len(shard.places), np.int64)
+        self.last_day: int | None = None
+        self._recent: dict[str, list[Happening]] = defaultdict(list)
+        self._looks: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._wanted_kinds = {
+            kind
+            for watch in shard.watches
+            for use in watch.rule.events.values()
+            for kind in windows.kinds(use)
+        }
+        self._horizon_ns = NS * max(
+            (windows.horizon_s(u) for w in shard.watches for u in w.rule.events.values()), default=0
+        )
+        self._names_matter = any(
+            any(u.alert for u in w.rule.unless) or w.rule.inhibits for w in shard.watches
+        )
+        self._places_of = self._subject_places()
+
+    def _subject_places(self) -> dict[int, list[int]]:
+        """Return the place rows of each watched subject's meters, filled on demand."""
+        return {}
+
+    def places_of(self, subject_row: int) -> list[int]:
+        """Return the place rows of a subject's meters."""
+        known = self._places_of.get(subject_row)
+        if known is None:
+            meters = self.shard.registry.meters_of(subject_row)
+            rows = self.shard.places.meter_row[meters]
+            known = sorted({int(r) for r in rows.tolist() if r >= 0})
+            self._places_of[subject_row] = known
+        return known
+
+    # -- what rules ask -------------------------------------------------------------------
+
+    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool]:
+        """Return which contexts explain the subject's present episode."""
+        if watch.rule.subjects.grain == "place":
+            place = [int(watch.rows[row])]
+            held = dict.fromkeys((ABSENT, MAINTENANCE, APPROVED, POWER_CUT), False)
+        else:
+            subject = int(watch.rows[row])
+            place = self.places_of(subject)
+        held = {
+            k: self.context_register.holds(k, subject, at_ns)
+            for k in (ABSENT, MAINTENANCE, APPROVED, POWER_CUT)
+        }
+        return {
+            "absent": held[ABSENT],
+            "maintenance": held[MAINTENANCE],
+            "approved_work": held[APPROVED],
+            "area_outage": held[POWER_CUT] or any(self.cut_until_ns[p] > at_ns for p in place),
+            "dead_concentrator": any(self.dead_until_ns[p] > at_ns for p in place),
+            "holiday": bool(self.now(watch, row, at_ns)["rest_day"]),
+        }
+
+    def subject(self, watch: Watch, row: int) -> dict[str, Any]:
+        """Return the subject as rules see it."""
+        registry = self.shard.registry
+        at = int(watch.rows[row])
+        if watch.rule.subjects.grain == "place":
+            code = registry.communities[int(self.shard.places.community[at])]
+            return {"id": self.shard.place_names[at], "kind": "place", "attrs": {}, "place": code}
+        return {
+            "id": registry.subject_id(at),
+            "kind": registry.kind(at),
+            "attrs": dict(registry.attrs(at)),
+            "place": registry.place(at),
+        }
+
+    def now(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
+        """Return local time as rules see it."""
+        zone = self._zone(watch, row)
+        local = dt.datetime.fromtimestamp(at_ns // NS, ZoneInfo(zone))
+        first_day = (local.date() - dt.date(1970, 1, 1)).days
+        return {
+            "hour": local.hour,
+            "minute": local.minute,
+            "weekday": local.isoweekday(),
+            "rest_day": self.shard.local.rest_day(first_day),
+            "month": local.month,
+            "season": SEASONS[local.month % 12 // 3],
+        }
+
+    def _zone(self, watch: Watch, row: int) -> str:
+        at = int(watch.rows[row])
+        registry = self.shard.registry
+        if watch.rule.subjects.grain == "place":
+            mine = np.flatnonzero(self.shard.places.meter_row == at)
+            return registry.zones[int(registry.meters.zone[mine[0]])] if len(mine) else "UTC"
+        return registry.zone(at)
+
+    def alerts(self, watch: Watch, row: int) -> list[str]:
+        """Return the rules that fire on this subject or on a place that contains it."""
+        if not self._names_matter:
+            return []
+        return sorted({w.rule.name for w in self._firing_around(watch, row)})
+
+    def inhibited_by(self, watch: Watch, row: int) -> str | None:
+        """Return the rule whose alert keeps this one from being raised, or None."""
+        if not self._names_matter:
+            return None
+        found = [
+            w.rule.name
+            for w in self._firing_around(watch, row)
+            if watch.rule.name in w.rule.inhibits and w is not watch
+        ]
+        return min(found, default=None)
+
+    def _firing_around(self, watch: Watch, row: int) -> list[Watch]:
+        at = int(watch.rows[row])
+        is_place = watch.rule.subjects.grain == "place"
+        places = [at] if is_place else self.places_of(at)
+        found = []
+        for other in self.shard.watches:
+            if not other.lives:
+                continue
+            of_places = other.rule.subjects.grain == "place"
+            rows = places if of_places else [] if is_place else [at]
+            for one in rows:
+                index = int(np.searchsorted(other.rows, one))
+                if index < len(other.rows) and other.rows[index] == one and other.firing(index):
+                    found.append(other)
+        return found
+
+    def events(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
+        """Return the looks of the rule's event windows."""
+        return {name: look.variables for name, look in self.looks(watch, row, at_ns).items()}
+
+    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
+        """Return what each event window of the rule sees, and arm its next change."""
+        if not watch.rule.events:
+            return {}
+        found: dict[str, Look] = {}
+        for name, use in watch.rule.events.items():
+            look = windows.look(
+                use, self._recent.get(self._scope(watch, row, use.scope), ()), at_ns
+            )
+            found[name] = look
+            if look.next_ns is not None:
+                index = self.shard.watches.index(watch)
+                heapq.heappush(self._looks[index], (look.next_ns, row))
+        return found
+
+    def _scope(self, watch: Watch, row: int, scope: str) -> str:
+        at = int(watch.rows[row])
+        registry = self.shard.registry
+        if watch.rule.subjects.grain == "place":
+            return f"community:{registry.communities[int(self.shard.places.community[at])]}"
+        if scope == "subject":
+            return f"subject:{at}"
+        return f"{scope}:{registry.layout.at(registry.place(at), scope)}"
+
+    def next_look_ns(self, index: int) -> int:
+        """Return when a window of a rule will change without a new event."""
+        heap = self._looks.get(index)
+        return heap[0][0] if heap else 2**62
+
+    def looks_due(self, index: int, to_ns: int) -> NDArray[np.int32]:
+        """Return the rows whose windows change up to a time."""
+        heap = self._looks.get(index, [])
+        rows: set[int] = set()
+        while heap and heap[0][0] <= to_ns:
+            rows.add(heapq.heappop(heap)[1])
+        return np.array(sorted(rows), np.int32)
+
+    def named(self, watch: Watch, row: int, at_ns: int) -> Named:
+        """Return how an alert on this row is named to the outside."""
+        subject = self.subject(watch, row)
+        offset = _offset_s(self._zone(watch, row), at_ns // NS // 900)
+        if watch.rule.subjects.grain == "place":
+            return Named(None, subject["place"], subject["id"], offset)
+        return Named(subject["id"], subject["place"], subject["id"], offset)
+
+    # -- what the log tells ---------------------------------------------------------------
+
+    def announce(self) -> None:
+        """Tell detectors what the registry's attributes say."""
+        registry = self.shard.registry
+        for row, attrs in registry.subjects.attrs.items():
+            for notice in notices.of_attributes(attrs, registry.zone(row)):
+                self._inform(notice, np.array([row], np.int32))
+
+    def daily(self, at_ns: int) -> None:
+        """Once a day: permits of the days to come; forget what is long past."""
+        day = at_ns // DAY_NS
+        if self.last_day is not None and day <= self.last_day:
+            return
+        first = day if self.last_day is None else max(day, self.last_day + 1)
+        known = 2 if self.last_day is None else 1
+        dates = [
+            dt.date(1970, 1, 1) + dt.timedelta(days=int(first) + 2 - known + i)
+            for i in range(known)
+        ]
+        self.last_day = int(day)
+        registry = self.shard.registry
+        for row, attrs in registry.subjects.attrs.items():
+            for notice in notices.permits_of(attrs, dates, registry.zone(row)):
+                self._inform(notice, np.array([row], np.int32))
+        self.context_register.expire(at_ns - 30 * DAY_NS)
+        for scope, held in list(self._recent.items()):
+            left = [e for e in held if e.ts_ns > at_ns - self._horizon_ns - DAY_NS]
+            if left:
+                self._recent[scope] = left
+            else:
+                del self._recent[scope]
+
+    def event(self, event: Event) -> None:
+        """Take in an event: context, notices, and windows of rules."""
+        rows = self._rows_of(event)
+        registry = self.shard.registry
+        zone = registry.zone(int(rows[0])) if len(rows) else (registry.zones or ["UTC"])[0]
+        if event.kind == "outcome":
+            for effect in self._found(event, zone):
+                self.event(effect)
+            return
+        context, notice = notices.of_event(event, zone)
+        if context is not None:
+            kind, start_ns, end_ns = context
+            held = [*rows.tolist(), *(-1 - p for p in self._place_rows(event))]
+            for row in held:
+                self.context_register.add(
+                    Interval(kind, row, start_ns, end_ns, event.arrival_ns, event.event_id)
+                )
+            self._look_again(rows, event.arrival_ns)
+        if notice is not None:
+            self._inform(notice, rows)
+        if event.kind in self._wanted_kinds:
+            self._remember(event, rows)
+
+    def _rows_of(self, event: Event) -> NDArray[np.int32]:
+        registry = self.shard.registry
+        if event.subject_id:
+            rows = registry.subject_rows([event.subject_id])
+            return rows[rows >= 0]
+        return registry.rows_at(event.place) if event.place else np.zeros(0, np.int32)
+
+    def _remember(self, event: Event, rows: NDArray[np.int32]) -> None:
+        registry = self.shard.registry
+        happening = Happening(event.ts_ns, event.kind, dict(event.attrs), event.event_id)
+        place = event.place or (registry.place(int(rows[0])) if len(rows) else "")
+        scopes = [f"{level}:{registry.layout.at(place, level)}" for level in ("grid", "community")]
+        if event.subject_id and len(rows):
+            scopes.append(f"subject:{int(rows[0])}")
+        for scope in scopes:
+            self._recent[scope].append(happening)
+        for index, watch in enumerate(self.shard.watches):
+            if any(event.kind in windows.kinds(u) for u in watch.rule.events.values()):
+                for row in self._watched_by(watch, rows, place):
+                    self.shard.touch(index, row, event.arrival_ns)
+
+    def _watched_by(self, watch: Watch, rows: NDArray[np.int32], place: str) -> list[int]:
+        """Return the rows of a rule whose windows an event falls into."""
+        registry = self.shard.registry
+        if watch.rule.subjects.grain == "place":
+            community = registry.layout.at(place, "community")
+            codes = [registry.communities[c] for c in self.shard.places.community.tolist()]
+            return [i for i, p in enumerate(watch.rows.tolist()) if codes[p] == community]
+        scopes = {u.scope for u in watch.rule.events.values()}
+        wide = max(scopes, key=("subject", "grid", "community").index)
+        if wide != "subject":
+            rows = registry.rows_at(registry.layout.at(place, wide))
+        index = np.searchsorted(watch.rows, rows)
+        return [
+            int(i)
+            for i, r in zip(index.tolist(), rows.tolist(), strict=True)
+            if i < len(watch.rows) and watch.rows[i] == r
+        ]
+
+    def _found(self, event: Event, zone: str) -> tuple[Event, ...]:
+        """Return the effects of an outcome that came as an event of a file."""
+        attrs = event.attrs
+        until = attrs.get("until")
+        report = outcomes.Report(
+            kind=str(attrs.get("outcome")),
+            until_ns=None if until is None else notices.instant_ns(until, zone, event),
+            kw=attrs.get("kw"),
+        )
+        row = int(self._rows_of(event)[0]) if len(self._rows_of(event)) else -1
+        known = [
+            outcomes.Quiet(k.start_ns, k.end_ns)
+            for k in self.context_register.intervals()
+            if k.row == row
+        ]
+        try:
+            found = outcomes.find(
+                report,
+                outcome_id=event.event_id,
+                alert_id=str(attrs.get("alert_id", "")),
+                subject_id=event.subject_id,
+                place=event.place or "",
+                at_ns=event.arrival_ns,
+                by=str(attrs.get("by", event.source)),
+                known=known,
+            )
+        except outcomes.OutcomeError as error:
+            raise notices.EventError(str(error)) from None
+        return found.events
+
+    def _place_rows(self, event: Event) -> list[int]:
+        """Return the place rows that lie wholly in an event's place."""
+        if not event.place or event.subject_id:
+            return []
+        codes = self.shard.registry.communities
+        rows = enumerate(self.shard.places.community.tolist())
+        return [p for p, c in rows if codes[c].startswith(event.place)]
+
+    def _look_again(self, rows: NDArray[np.int32], arrival_ns: int) -> None:
+        """Have rules with an alert on these subjects look at them again."""
+        for index, watch in enumerate(self.shard.watches):
+            if watch.rule.subjects.grain == "place" or not watch.lives:
+                continue
+            for row in rows.tolist():
+                at = int(np.searchsorted(watch.rows, row))
+                if at < len(watch.rows) and watch.rows[at] == row and at in watch.lives:
+                    self.shard.touch(index, at, arrival_ns)
+
+    def _inform(self, notice: Notice, rows: NDArray[np.int32]) -> None:
+        for group in self.shard.groups:
+            if group.detector.grain == "place" or notice.kind not in group.detector.informs:
+                continue
+            index = np.searchsorted(group.subject_rows, rows)
+            inside = index < len(group.subject_rows)
+            inside[inside] = group.subject_rows[index[inside]] == rows[inside]
+            mine = index[inside].astype(np.int32)
+            n = len(mine)
+            if n:
+                group.detector.inform(
+                    notice.kind,
+                    mine,
+                    np.full(n, notice.start_ns, np.int64),
+                    np.full(n, notice.end_ns, np.int64),
+                    np.full(n, notice.value, np.float32),
+                )
+
+    # -- silence of many ------------------------------------------------------------------
+
+    def verdicts(self, at_ns: int) -> None:
+        """Take over what `adjudicate` says of each place, and tell the homes' detectors."""
+        for group in self.shard.groups:
+            verdict = getattr(group.detector, "verdict", None)
+            if group.detector.grain != "place" or verdict is None or group.last_slot is None:
+                continue
+            kind = np.asarray(verdict(np.arange(group.detector.rows)))
+            self.cut_until_ns[kind == CUT] = at_ns + GRACE_NS
+            self.dead_until_ns[kind == DEAD] = at_ns + GRACE_NS
+            silent = np.flatnonzero(kind > 0)
+            if len(silent):
+                start_ns = group.last_slot * group.slot_s * NS
+                meters = np.flatnonzero(np.isin(self.shard.places.meter_row, silent))
+                subjects = np.unique(self.shard.registry.meters.subject[meters]).astype(np.int32)
+                notice = Notice("outage", start_ns, start_ns + group.slot_s * NS)
+                self._inform(notice, subjects[subjects >= 0])
+
+    # -- snapshots ------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "context": self.context_register.snapshot(),
+            "cut_until_ns": self.cut_until_ns.tolist(),
+            "dead_until_ns": self.dead_until_ns.tolist(),
+            "last_day": self.last_day,
+            "recent": [
+                [scope, [[e.ts_ns, e.kind, dict(e.attrs), e.event_id] for e in held]]
+                for scope, held in sorted(self._recent.items())
+            ],
+            "looks": [[i, sorted(heap)] for i, heap in sorted(self._looks.items())],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over :meth:`snapshot`'s values."""
+        self.context_register.restore(state["context"])
+        self.cut_until_ns = np.array(state["cut_until_ns"], np.int64)
+        self.dead_until_ns = np.array(state["dead_until_ns"], np.int64)
+        self.last_day = state["last_day"]
+        self._recent = defaultdict(list)
+        for scope, held in state["recent"]:
+            self._recent[scope] = [Happening(*e) for e in held]
+        self._looks = defaultdict(list)
+        for i, heap in state["looks"]:
+            self._looks[int(i)] = [(int(a), int(b)) for a, b in heap]
+
+
+@lru_cache(maxsize=4096)
+def _offset_s(zone: str, quarter: int) -> int:
+    """Return a zone's offset from UTC in a quarter of an hour."""
+    offset = dt.datetime.fromtimestamp(quarter * 900, ZoneInfo(zone)).utcoffset()
+    return int(offset.total_seconds()) if offset else 0
