@@ -139,7 +139,7 @@ class ShardRunner:
     def feed(self, record: LogRecord) -> RowResults | None:
         """Take one record of the log; its arrival must not lie before the last one's."""
         if isinstance(record, ReadingBlock):
-            return self._feed_readings(record)
+            return self.feed_readings(record, record.position)
         self._enter(record.arrival_ns)
         match record:
             case Event():
@@ -151,7 +151,16 @@ class ShardRunner:
                 pass  # an outcome's effects are events of the log; a tick only moves the clock
         return None
 
-    def _feed_readings(self, block: ReadingBlock) -> RowResults:
+    def feed_readings(self, block: ReadingBlock, token: NDArray[np.int64]) -> RowResults:
+        """Take a block of readings.
+
+        Parameters
+        ----------
+        block : ReadingBlock
+            Rows in log order.
+        token : ndarray of int64, shape (n,)
+            What the caller knows each row by, for rows that are settled later.
+        """
         n = len(block)
         status = np.empty(n, np.uint8)
         fault = np.empty(n, np.uint8)
@@ -170,6 +179,7 @@ class ShardRunner:
                 block.arrival_ns[rows],
                 block.fault[rows],
                 self.now_ns or 0,
+                token=token[rows],
             )
             self.timings.seconds["intake"] += time.perf_counter() - began
         return RowResults(status, fault)

@@ -1,0 +1,366 @@
+"""The embedded host: shards in lockstep, the daily reducer, counts, and where lines go.
+
+The host adds no decision of its own. It cuts records at event-days, so that prices are published
+at the same place of the log whatever the block sizes and however many shards there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from connectors.records import (
+    Counts,
+    Event,
+    Fault,
+    LogRecord,
+    PriceRecord,
+    ReadingBlock,
+    Status,
+    Tick,
+)
+from detectors.base import NS
+from detectors.budget import PriceReducer, Tally
+from engine.build import reducer
+from engine.intake import HELD
+from engine.notices import EventError
+from engine.shard import RowResults, ShardRunner
+from rules.alerts import AlertChange
+
+DAY_NS = 86_400 * NS
+_SOURCE_SHIFT = 48
+"""Token of a row: source index above, row number below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that ended in quarantine.
+
+    Parameters
+    ----------
+    source : str
+        Input it came from.
+    position : int
+        Row number in it, from 1.
+    fault : Fault
+        Why.
+    detail : str
+        What exactly, where more is known than the reason.
+    raw : mapping of str to str
+        The original columns.
+    """
+
+    source: str
+    position: int
+    fault: Fault
+    detail: str
+    raw: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class BudgetUse:
+    """What a rule was allowed and what it used."""
+
+    asked: float
+    spent: int = 0
+    exposure_years: float = 0.0
+
+    @property
+    def realised(self) -> float | None:
+        """Candidates per subject-year; None before there is any exposure."""
+        return self.spent / self.exposure_years if self.exposure_years else None
+
+
+class Host:
+    """Feeds shards record by record and keeps the books.
+
+    Parameters
+    ----------
+    shards : sequence of ShardRunner
+        Shards of one district.
+    routes : ndarray of int32, shape (meters, 2), optional
+        Shard and row in it of each meter of the blocks; None with a single shard.
+    on_lines : callable
+        Takes sorted lines about alerts.
+    on_refused : callable
+        Takes quarantined rows.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[ShardRunner],
+        *,
+        on_lines: Callable[[Sequence[AlertChange]], None],
+        on_refused: Callable[[Sequence[Refused]], None],
+        routes: NDArray[np.int32] | None = None,
+    ) -> None:
+        self.shards = list(shards)
+        self.routes = routes
+        self.counts: dict[str, Counts] = {}
+        self.budgets: dict[str, BudgetUse] = {}
+        self.reducers: dict[str, PriceReducer] = {}
+        for rule in self.shards[0].rules:
+            made = reducer(rule)
+            if made is not None and rule.budget is not None:
+                self.reducers[rule.name] = made
+                self.budgets[rule.name] = BudgetUse(rule.budget.false_alerts_per_subject_year)
+        self.day: int | None = None
+        self.clock_ns: int | None = None
+        self.events_seen: set[str] = set()
+        self._on_lines = on_lines
+        self._on_refused = on_refused
+        self._sources: list[str] = []
+        self._held: dict[int, dict[str, Any]] = {}
+
+    # -- records --------------------------------------------------------------------------
+
+    def feed(self, record: LogRecord) -> None:
+        """Take the next record of the log."""
+        if isinstance(record, ReadingBlock):
+            days = record.arrival_ns // DAY_NS
+            cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)]
+            for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+                if stop > start:
+                    self._enter_day(int(days[start]))
+                    self._readings(record.slice(start, stop))
+        else:
+            self._enter_day(record.arrival_ns // DAY_NS)
+            self.clock_ns = record.arrival_ns
+            if isinstance(record, Event):
+                self._event(record)
+            else:
+                self._broadcast(record)
+        self._release()
+
+    def _readings(self, block: ReadingBlock) -> None:
+        self.clock_ns = int(block.arrival_ns[-1])
+        source = self._source(block.source)
+        token = (np.int64(source) << _SOURCE_SHIFT) | block.position
+        if self.routes is None:
+            results = self.shards[0].feed_readings(block, token)
+        else:
+            results = self._split(block, token)
+        counts = self.counts.setdefault(block.source, Counts())
+        counts.rows += len(block)
+        by_status = np.bincount(results.status, minlength=HELD + 1)
+        for status in Status:
+            counts.by_status[status.name.lower()] += int(by_status[status])
+        refused = np.flatnonzero(results.status == Status.QUARANTINED)
+        if len(refused):
+            self._refuse(block, refused, results.fault[refused])
+        if by_status[HELD]:
+            for i in np.flatnonzero(results.status == HELD).tolist():
+                self._held[int(token[i])] = _raw(block.raw, i)
+        self._settle()
+
+    def _split(self, block: ReadingBlock, token: NDArray[np.int64]) -> RowResults:
+        """Hand each shard its rows; rows of unknown meters go to the first."""
+        assert self.routes is not None
+        known = block.meter >= 0
+        shard = np.where(known, self.routes[block.meter, 0], 0)
+        local = np.where(known, self.routes[block.meter, 1], -1).astype(np.int32)
+        status = np.empty(len(block), np.uint8)
+        fault = np.empty(len(block), np.uint8)
+        for i, runner in enumerate(self.shards):
+            mine = np.flatnonzero(shard == i)
+            runner.feed(Tick(int(block.arrival_ns[0])))
+            if len(mine):
+                part = ReadingBlock(
+                    block.source,
+                    block.position[mine],
+                    local[mine],
+                    block.ts_ns[mine],
+                    block.value[mine],
+                    block.arrival_ns[mine],
+                    block.fault[mine],
+                )
+                results = runner.feed_readings(part, token[mine])
+                status[mine], fault[mine] = results.status, results.fault
+            runner.feed(Tick(int(block.arrival_ns[-1])))
+        return RowResults(status, fault)
+
+    def _event(self, event: Event) -> None:
+        counts = self.counts.setdefault(event.source, Counts())
+        counts.rows += 1
+        fault, detail = event.fault, event.detail
+        if fault == Fault.OK and event.event_id in self.events_seen:
+            counts.by_status["duplicate"] += 1
+            return
+        if fault == Fault.OK:
+            try:
+                self._broadcast(event)
+                self.events_seen.add(event.event_id)
+            except EventError as error:
+                fault, detail = Fault.BAD_EVENT, str(error)
+        if fault == Fault.OK:
+            counts.by_status["processed"] += 1
+            return
+        counts.by_status["quarantined"] += 1
+        self._count_reason(counts, fault, 1)
+        raw = {
+            "event_id": event.event_id,
+            "ts": event.ts_ns,
+            "kind": event.kind,
+            "subject_id": event.subject_id,
+            "place": event.place,
+            "attrs": dict(event.attrs),
+        }
+        self._on_refused([Refused(event.source, event.position, fault, detail, raw)])
+
+    def _broadcast(self, record: LogRecord) -> None:
+        for shard in self.shards:
+            shard.feed(record)
+
+    # -- quarantine -----------------------------------------------------------------------
+
+    def _refuse(
+        self, block: ReadingBlock, rows: NDArray[np.int64], fault: NDArray[np.uint8]
+    ) -> None:
+        counts = self.counts[block.source]
+        values, number = np.unique(fault, return_counts=True)
+        for value, n in zip(values.tolist(), number.tolist(), strict=True):
+            self._count_reason(counts, Fault(value), n)
+        raws = block.raw.take(pa.array(rows)).to_pylist() if block.raw is not None else None
+        self._on_refused(
+            [
+                Refused(
+                    block.source,
+                    int(block.position[row]),
+                    Fault(int(fault[i])),
+                    "",
+                    raws[i] if raws is not None else {},
+                )
+                for i, row in enumerate(rows.tolist())
+            ]
+        )
+
+    @staticmethod
+    def _count_reason(counts: Counts, fault: Fault, n: int) -> None:
+        name = fault.name.lower()
+        counts.by_reason[name] = counts.by_reason.get(name, 0) + n
+
+    def _settle(self) -> None:
+        """Count rows that waited for their successors and are now decided."""
+        for shard in self.shards:
+            settled = shard.intake.settled()
+            refused: list[Refused] = []
+            for token, status, fault in zip(
+                settled.token.tolist(), settled.status.tolist(), settled.fault.tolist(), strict=True
+            ):
+                source = self._sources[token >> _SOURCE_SHIFT]
+                raw = self._held.pop(token, {})
+                counts = self.counts[source]
+                counts.by_status[Status(status).name.lower()] += 1
+                if status == Status.QUARANTINED:
+                    self._count_reason(counts, Fault(fault), 1)
+                    position = token & ((1 << _SOURCE_SHIFT) - 1)
+                    refused.append(Refused(source, position, Fault(fault), "", raw))
+            if refused:
+                self._on_refused(refused)
+
+    def _source(self, name: str) -> int:
+        if name not in self._sources:
+            self._sources.append(name)
+        return self._sources.index(name)
+
+    # -- days and prices ------------------------------------------------------------------
+
+    def _enter_day(self, day: int) -> None:
+        """Close the event-days before `day` and publish their prices."""
+        if self.day is None:
+            self.day = day
+        while self.day < day:
+            start_ns = (self.day + 1) * DAY_NS
+            self._broadcast(Tick(start_ns))
+            tallies = [shard.close_day() for shard in self.shards]
+            for name, made in self.reducers.items():
+                total = sum((t[name] for t in tallies), Tally())
+                use = self.budgets[name]
+                use.spent += total.spent
+                use.exposure_years += total.exposure_s / (365 * 86_400)
+                price = made.close(self.day, total)
+                self._broadcast(PriceRecord(name, price.day, price.index, price.fraction, start_ns))
+            self.day += 1
+            self.clock_ns = max(self.clock_ns or 0, start_ns)
+
+    # -- alerts ---------------------------------------------------------------------------
+
+    def _release(self, final: bool = False) -> None:
+        lines = [line for shard in self.shards for line in shard.release(final)]
+        if lines:
+            if len(self.shards) > 1:
+                lines.sort(key=lambda line: (line.at, line.alert_id, line.seq))
+            self._on_lines(lines)
+
+    def finish(self) -> None:
+        """End of all input: settle what waits, and hand out the last lines."""
+        for shard in self.shards:
+            shard.flush()
+        self._settle()
+        self._release(final=True)
+
+    # -- snapshots ------------------------------------------------------------------------
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return header and arrays of the host and all its shards."""
+        header: dict[str, Any] = {
+            "day": self.day,
+            "clock_ns": self.clock_ns,
+            "sources": self._sources,
+            "held": sorted(self._held.items()),
+            "counts": {name: [c.rows, c.by_status, c.by_reason] for name, c in self.counts.items()},
+            "budgets": {n: [b.spent, b.exposure_years] for n, b in self.budgets.items()},
+            "events": sorted(self.events_seen),
+            "shards": [],
+        }
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, made in self.reducers.items():
+            arrays |= {f"reducer/{name}/{k}": v for k, v in made.snapshot().items()}
+        for i, shard in enumerate(self.shards):
+            head, own = shard.snapshot()
+            header["shards"].append(head)
+            arrays |= {f"shard/{i}/{k}": v for k, v in own.items()}
+        return header, arrays
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over :meth:`snapshot`'s values."""
+        self.day = header["day"]
+        self.clock_ns = header["clock_ns"]
+        self._sources = list(header["sources"])
+        self._held = {int(token): dict(raw) for token, raw in header["held"]}
+        self.counts = {
+            name: Counts(rows, dict(by_status), dict(by_reason))
+            for name, (rows, by_status, by_reason) in header["counts"].items()
+        }
+        for name, (spent, years) in header["budgets"].items():
+            self.budgets[name].spent, self.budgets[name].exposure_years = spent, years
+        self.events_seen = set(header["events"])
+        for name, made in self.reducers.items():
+            made.restore(_under(arrays, f"reducer/{name}/"))
+        for i, shard in enumerate(self.shards):
+            shard.restore(header["shards"][i], _under(arrays, f"shard/{i}/"))
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _raw(batch: pa.RecordBatch | None, row: int) -> dict[str, Any]:
+    return {} if batch is None else dict(batch.slice(row, 1).to_pylist()[0])
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of all sources together."""
+
+    by_source: dict[str, Counts] = field(default_factory=dict)
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row of every source is accounted for exactly once."""
+        return all(c.reconciled for c in self.by_source.values())
