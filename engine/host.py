@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -124,7 +126,7 @@ class Host:
         if isinstance(record, ReadingBlock):
             days = record.arrival_ns // DAY_NS
             cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)]
-            for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+            for start, stop in pairwise(cuts):
                 if stop > start:
                     self._enter_day(int(days[start]))
                     self._readings(record.slice(start, stop))
@@ -294,7 +296,7 @@ class Host:
         lines = [line for shard in self.shards for line in shard.release(final)]
         if lines:
             if len(self.shards) > 1:
-                lines.sort(key=lambda line: (line.at, line.alert_id, line.seq))
+                lines.sort(key=lambda x: (datetime.fromisoformat(x.at), x.alert_id, x.seq))
             self._on_lines(lines)
 
     def finish(self) -> None:

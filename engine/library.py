@@ -1,0 +1,88 @@
+"""Rules and calendars from disk: the shipped ones, or a folder of the user's."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from rules.calendar import Calendars, load_calendars
+from rules.loader import load
+from rules.model import Budget, RuleSet, rule_set
+
+
+class LibraryError(ValueError):
+    """Rules cannot be read from where they were said to be."""
+
+
+def rule_files(path: Path | None) -> dict[str, str]:
+    """Return file name → text of all rule files of a folder (None: the shipped library).
+
+    Raises
+    ------
+    LibraryError
+        If the folder or a file cannot be read, or holds no rules.
+    """
+    if path is None:
+        shipped = resources.files("rules").joinpath("library")
+        files = sorted(f for f in shipped.iterdir() if f.name.endswith(".yaml"))  # type: ignore[type-var]
+        return {f"rules/library/{f.name}": f.read_text(encoding="utf-8") for f in files}
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
+    else:
+        raise LibraryError(f"{path}: no such folder; give a folder with rule files (*.yaml)")
+    if not found:
+        raise LibraryError(f"{path}: holds no rule files (*.yaml)")
+    texts: dict[str, str] = {}
+    for file in found:
+        try:
+            texts[str(file)] = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise LibraryError(f"{file}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise LibraryError(
+                f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8"
+            ) from None
+    return texts
+
+
+def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet:
+    """Return the rules of a folder (None: shipped), with budgets of some replaced.
+
+    Raises
+    ------
+    RuleErrors
+        With all problems of all files.
+    LibraryError
+        If a budget names a rule that is not there or has none.
+    """
+    from dataclasses import replace
+
+    found = load(rule_files(path))
+    if not budgets:
+        return found
+    changed = []
+    unknown = sorted(set(budgets) - {r.name for r in found})
+    if unknown:
+        names = ", ".join(r.name for r in found)
+        raise LibraryError(f"--budget {unknown[0]}: no such rule; there are: {names}")
+    for rule in found:
+        amount = budgets.get(rule.name)
+        if amount is None:
+            changed.append(rule)
+            continue
+        if rule.budget is None:
+            raise LibraryError(f"--budget {rule.name}: this rule has no budget to set")
+        if not amount > 0:
+            raise LibraryError(f"--budget {rule.name}={amount}: wanted a number above 0")
+        budget = Budget(float(amount), rule.budget.scope)
+        changed.append(replace(rule, budget=budget).with_version())
+    return rule_set(changed, found.warnings)
+
+
+def calendars() -> Calendars:
+    """Return the shipped calendars."""
+    shipped = resources.files("rules").joinpath("calendars")
+    names = sorted(f.name for f in shipped.iterdir() if f.name.endswith(".yaml"))
+    return load_calendars({n: shipped.joinpath(n).read_text(encoding="utf-8") for n in names})
