@@ -1,0 +1,216 @@
+"""CSV and CSV.gz as rows, through Arrow's parser, one chunk of whole lines at a time.
+
+Chunks isolate damage: a line with the wrong number of fields, an open quote or bytes that are no
+UTF-8 costs that line alone, and its text goes to quarantine.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pc
+
+from connectors.errors import InputError
+from connectors.rows import Columns, RawRows, with_malformed
+from connectors.streams import ByteSource, Chunk, line_chunks
+
+_ENCODING_SHARE = 0.1
+"""Share of undecodable lines in the first chunk from which the whole file is in another encoding."""
+
+
+class CsvRows:
+    """Rows of a CSV file (see :class:`connectors.rows.RowReader`).
+
+    Raises
+    ------
+    InputError
+        If the file is empty, a column is missing or the file is not UTF-8.
+    """
+
+    def __init__(self, source: ByteSource, columns: Columns, *, multiline: bool = False) -> None:
+        self.name = source.name
+        self._source = source
+        self._multiline = multiline
+        self._chunks = line_chunks(source, multiline=multiline)
+        first = next(self._chunks, None)
+        if first is None:
+            raise _empty(source, columns)
+        header, body, self._first_offset = self._split_header(first)
+        self._header = header
+        self._wanted = columns.choose(self.name, header)
+        self._body = body
+        self._convert = pc.ConvertOptions(
+            column_types={c: pa.string() for c in self._wanted},
+            include_columns=self._wanted,
+            strings_can_be_null=False,
+        )
+
+    @property
+    def problem(self) -> InputError | None:
+        """What keeps the end of the file from being read."""
+        return self._source.problem
+
+    def __iter__(self) -> Iterator[RawRows]:
+        start = 1
+        first = True
+        for chunk in self._bodies():
+            rows = self._parse(chunk, start, first)
+            first = False
+            if len(rows):
+                yield rows
+                start += len(rows)
+
+    def progress(self) -> tuple[int, int | None]:
+        """Return stored bytes read and in all."""
+        return self._source.consumed, self._source.size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _bodies(self) -> Iterator[Chunk]:
+        if self._body:
+            yield Chunk(self._body, self._first_offset)
+        yield from self._chunks
+
+    def _split_header(self, first: Chunk) -> tuple[list[str], bytes, int]:
+        data = first.data
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:64]:
+            raise InputError(
+                self.name, "is not UTF-8", got="UTF-16, or no text", wanted="UTF-8",
+                do="save it as UTF-8 (iconv -f UTF-16 -t UTF-8)",
+            )  # fmt: skip
+        start = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+        while data[start : start + 1] in (b"\n", b"\r"):
+            start += 1
+        end = data.find(b"\n", start) + 1 or len(data)
+        line = data[start:end]
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise _encoding(self.name, line, error, start, row=0) from None
+        names = next(iter(_fields(text)), [])
+        return [n.strip() for n in names], data[end:], first.offset + end
+
+    def _parse(self, chunk: Chunk, start: int, first: bool) -> RawRows:
+        data = chunk.data
+        if chunk.torn:
+            text = data.decode(errors="backslashreplace")
+            return with_malformed(start, self._arrow(b"")[0], [0], [text], ["file breaks off here"])
+        if _clean(data, self._multiline):
+            good, bad = self._arrow(data)
+            return with_malformed(
+                start, good, [b[0] for b in bad], [b[1] for b in bad], [b[2] for b in bad]
+            )
+        return self._parse_damaged(chunk, start, first)
+
+    def _parse_damaged(self, chunk: Chunk, start: int, first: bool) -> RawRows:
+        """Take out lines that would spoil their neighbours, parse the rest in bulk."""
+        lines = [line for line in chunk.data.splitlines(keepends=True) if line.strip(b"\r\n")]
+        kept: list[int] = []
+        bad: list[tuple[int, str, str]] = []
+        undecodable = 0
+        offset = chunk.offset
+        for i, line in enumerate(lines):
+            try:
+                line.decode()
+                if line.count(b'"') % 2 and not self._multiline:
+                    text = line.decode().rstrip("\r\n")
+                    bad.append((i, text, "a double quote is not closed"))
+                else:
+                    kept.append(i)
+            except UnicodeDecodeError as error:
+                undecodable += 1
+                if undecodable == 1:
+                    at = offset + sum(map(len, lines[:i]))
+                    problem = _encoding(self.name, line, error, at, start + i)
+                text = line.decode(errors="backslashreplace").rstrip("\r\n")
+                bad.append((i, text, f"byte 0x{line[error.start]:02x} is not UTF-8"))
+        if first and undecodable > _ENCODING_SHARE * len(lines):
+            raise problem
+        good, ragged = self._arrow(b"".join(lines[i] for i in kept))
+        bad.extend((kept[i], text, detail) for i, text, detail in ragged)
+        bad.sort()
+        return with_malformed(
+            start, good, [b[0] for b in bad], [b[1] for b in bad], [b[2] for b in bad]
+        )
+
+    def _arrow(self, data: bytes) -> tuple[pa.RecordBatch, list[tuple[int, str, str]]]:
+        """Parse lines; also return (index, text, detail) of those with a wrong number of fields."""
+        bad: list[tuple[int, str, str]] = []
+
+        def invalid(row: pc.InvalidRow) -> str:
+            detail = f"{row.actual_columns} fields, wanted {row.expected_columns}"
+            bad.append((row.number - 1, row.text.rstrip("\r\n"), detail))
+            return "skip"
+
+        if not data.strip(b"\r\n"):
+            return pa.RecordBatch.from_pylist(
+                [], pa.schema([(c, pa.string()) for c in self._wanted])
+            ), bad
+        table = pc.read_csv(
+            pa.BufferReader(data),
+            read_options=pc.ReadOptions(
+                use_threads=False, column_names=self._header, block_size=len(data) + 1
+            ),
+            parse_options=pc.ParseOptions(
+                newlines_in_values=self._multiline, invalid_row_handler=invalid
+            ),
+            convert_options=self._convert,
+        )
+        batches = table.combine_chunks().to_batches()
+        if not batches:
+            return self._arrow(b"")[0], bad
+        return batches[0], bad
+
+
+def _clean(data: bytes, multiline: bool) -> bool:
+    """Whether no line can spoil its neighbours: all is UTF-8 and every quote is closed in its line."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return False
+    if multiline or b'"' not in data:
+        return True
+    raw = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(raw == ord('"'))
+    ends = np.flatnonzero(raw == ord("\n"))
+    before = np.searchsorted(quotes, ends)
+    return bool((before % 2 == 0).all()) and len(quotes) % 2 == 0
+
+
+def _fields(text: str) -> list[list[str]]:
+    import csv
+
+    return list(csv.reader([text.rstrip("\r\n")]))
+
+
+def _empty(source: ByteSource, columns: Columns) -> InputError:
+    if source.problem is not None:
+        return source.problem
+    return InputError(
+        source.name, "is empty", got="0 bytes",
+        wanted=f"{columns.what} with a header: " + ",".join(columns.required),
+        do="check the export that wrote it",
+    )  # fmt: skip
+
+
+def _encoding(
+    name: str, line: bytes, error: UnicodeDecodeError, offset: int, row: int
+) -> InputError:
+    try:
+        line.decode("gb18030")
+        guess = "GB18030" if len(line) > len(line.decode("gb18030")) else "Latin-1"
+    except UnicodeDecodeError:
+        guess = "Latin-1"
+    where = f"row {row}" if row else "the header"
+    return InputError(
+        name,
+        f"is not UTF-8: {where}, byte {offset + error.start:,} is 0x{line[error.start]:02x}",
+        wanted="UTF-8",
+        do=f"convert it (iconv -f {guess} -t UTF-8)",
+    )

@@ -1,0 +1,176 @@
+"""NDJSON and NDJSON.gz as rows, through Arrow's parser, one chunk of whole lines at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json as pj
+
+from connectors.errors import InputError
+from connectors.rows import Columns, RawRows, with_malformed
+from connectors.streams import ByteSource, Chunk, line_chunks
+
+STRINGS: Mapping[str, pa.DataType] = {}
+
+
+class JsonRows:
+    """Rows of a file with one JSON object a line (see :class:`connectors.rows.RowReader`).
+
+    Parameters
+    ----------
+    numbers : tuple of str
+        Columns that are JSON numbers as a rule. A chunk that shows otherwise is read line by
+        line, and its numbers become the text that stood there.
+    nested : tuple of str
+        Columns that may be JSON objects; they become their JSON text.
+
+    Raises
+    ------
+    InputError
+        If the file is empty or no row of its first chunk has a required column.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        columns: Columns,
+        *,
+        numbers: tuple[str, ...] = (),
+        nested: tuple[str, ...] = (),
+    ) -> None:
+        self.name = source.name
+        self._source = source
+        self._columns = columns
+        self._chunks = line_chunks(source)
+        self._lines_only = bool(nested)
+        first = next(self._chunks, None)
+        if first is None or not first.data.strip():
+            raise source.problem or InputError(
+                self.name, "is empty", got=f"{source.consumed} bytes",
+                wanted=f"{columns.what}, one JSON object a line",
+            )  # fmt: skip
+        self._first = first
+        self._wanted = columns.choose(self.name, _names(self.name, columns, first.data))
+        types = {c: pa.float64() if c in numbers else pa.string() for c in self._wanted}
+        self._schemas = [pa.schema(list(types.items()))]
+        if numbers:
+            self._schemas.append(pa.schema([(c, pa.string()) for c in self._wanted]))
+
+    @property
+    def problem(self) -> InputError | None:
+        """What keeps the end of the file from being read."""
+        return self._source.problem
+
+    def __iter__(self) -> Iterator[RawRows]:
+        start = 1
+        for chunk in self._bodies():
+            rows = self._parse(chunk, start)
+            if len(rows):
+                yield rows
+                start += len(rows)
+
+    def progress(self) -> tuple[int, int | None]:
+        """Return stored bytes read and in all."""
+        return self._source.consumed, self._source.size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _bodies(self) -> Iterator[Chunk]:
+        yield self._first
+        yield from self._chunks
+
+    def _parse(self, chunk: Chunk, start: int) -> RawRows:
+        data = chunk.data
+        if chunk.torn or self._lines_only:
+            return self._parse_lines(chunk, start)
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        for i, schema in enumerate(self._schemas):
+            table = _arrow(data, schema)
+            # Rows are lines: an object over two lines would shift all positions after it.
+            if table is not None and table.num_rows == lines:
+                if i:
+                    self._schemas.reverse()
+                return RawRows(start, table.combine_chunks().to_batches()[0].select(self._wanted))
+        return self._parse_lines(chunk, start)
+
+    def _parse_lines(self, chunk: Chunk, start: int) -> RawRows:
+        """Parse a chunk line by line: only one with broken lines, or with nested values."""
+        rows: list[dict[str, str | None]] = []
+        bad: list[int] = []
+        texts: list[str] = []
+        details: list[str] = []
+        lines = [line for line in chunk.data.split(b"\n") if line.strip()]
+        for i, line in enumerate(lines):
+            problem = "file breaks off here" if chunk.torn and i == len(lines) - 1 else ""
+            record: Any = None
+            if not problem:
+                try:
+                    record = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+                except UnicodeDecodeError as error:
+                    problem = f"byte 0x{line[error.start]:02x} is not UTF-8"
+                except ValueError as error:
+                    problem = f"is not JSON: {error}"
+                else:
+                    if not isinstance(record, dict):
+                        problem = f"is a JSON {type(record).__name__}, wanted an object"
+            if problem:
+                bad.append(i)
+                texts.append(line.decode(errors="backslashreplace").rstrip("\r"))
+                details.append(problem)
+            else:
+                rows.append({c: _text(record.get(c)) for c in self._wanted})
+        schema = pa.schema([(c, pa.string()) for c in self._wanted])
+        good = pa.RecordBatch.from_pylist(rows, schema)
+        return with_malformed(start, good, bad, texts, details)
+
+
+def _arrow(data: bytes, schema: pa.Schema) -> pa.Table | None:
+    """Parse a chunk in bulk; None where any line does not fit the schema."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return None
+    try:
+        return pj.read_json(
+            pa.BufferReader(data),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=pj.ParseOptions(
+                explicit_schema=schema, unexpected_field_behavior="ignore"
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _names(name: str, columns: Columns, data: bytes) -> list[str]:
+    """Return the keys of the first objects; all required ones count where no line is an object."""
+    found: dict[str, None] = {}
+    objects = 0
+    for line in data.split(b"\n", 100)[:100]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            objects += 1
+            found.update(dict.fromkeys(record))
+    if objects == 0:
+        head = data[:60].decode(errors="backslashreplace").splitlines()[0]
+        raise InputError(
+            name, "is not NDJSON: none of its first lines is a JSON object", got=repr(head),
+            wanted=f"{columns.what}, one JSON object a line",
+        )  # fmt: skip
+    # Optional columns may first appear later; Arrow gives null where they do not.
+    return [*found, *(c for c in columns.optional if c not in found)]
