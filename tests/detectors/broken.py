@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +18,8 @@ from detectors.base import (
     Frame,
     Signals,
 )
-from tests.detectors.cases import Case
-from tests.detectors.kits import Kit
+from tests.detectors.cases import Case, burst
+from tests.detectors.kits import Kit, Planted
 
 
 class Plain(Detector):
@@ -117,7 +118,11 @@ def _plain_twin(detector: Detector, frame: Frame) -> Signals:
 def case(cls: type[Detector]) -> Case:
     """Return the case of one of these classes."""
     cls.twin = staticmethod(_plain_twin)  # type: ignore[attr-defined]
-    return Case(cls.__name__, cls, (), Kit(days=20))
+    return Case(cls.__name__, cls, (), Kit(days=20, plant=_plant))
+
+
+def _plant(detector: Detector, rng: np.random.Generator, first_slot: int) -> Planted:
+    return replace(burst(detector, rng, first_slot), urgency=30)
 
 
 class WrongRange(Plain):

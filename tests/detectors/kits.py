@@ -44,7 +44,7 @@ class Planted:
     rows: list[int]
     start: int
     stop: int
-    urgency: int = 20
+    urgency: int = 8
 
 
 Plant: TypeAlias = Callable[[Detector, np.random.Generator, int], Planted]
