@@ -125,7 +125,10 @@ class AlertBook:
             "fraction": round(watch.price.fraction, 6),
             "day": watch.price.day,
         }
-        facts["clauses"] = [[text, plain(value)] for text, value in raised.decision.clauses]
+        facts["clauses"] = [
+            {"clause": c.text, "met": c.value, "with": plain(c.operands)}
+            for c in raised.decision.clauses
+        ]
         facts["counterfactual"] = counterfactual
         evidence = [s["evidence"] for s in signals if s["evidence"] is not None]
         p_values = [s["p_value"] for s in signals if s["p_value"] is not None]

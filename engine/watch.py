@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rules.compile import CompiledRule, Decision
 
 from detectors.base import NO_SLOT, NS, BoolArray, IntArray, Signals
 from detectors.budget import EpisodeCounter, Price, Tally, due
 from engine.groups import Group
+from rules.compile import CompiledRule, Decision
 from rules.lifecycle import IDLE, NEVER, Change, Life, Observation, Phase, Timing, advance, observe
 from rules.model import Rule
 
@@ -290,7 +290,7 @@ class Watch:
         inhibitor = around.inhibited_by(self, row)
         blocked = decision.blocked_by is not None or inhibitor is not None
         seen = Observation(
-            met=decision.met,
+            met=decision.met is True,
             holds=False if refuted else decision.holds,
             onset_ns=onset_ns,
             blocked=blocked,

@@ -1,0 +1,423 @@
+"""Replay: history through the whole pipeline, at full speed, resumable at any row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from connectors.quarantine import QuarantineFile
+from connectors.tables import read_meters, read_places, read_subjects
+
+from connectors.errors import InputError
+from connectors.ids import IdMap
+from connectors.merge import Log, source_state
+from connectors.normalise import Directory
+from connectors.records import Counts, Fault
+from connectors.sources import EventSource, ReadingSource, Source
+from detectors.base import NS
+from engine import library, snapshot
+from engine.config import Config
+from engine.host import BudgetUse, Host, Refused
+from engine.packing import pack, unpack
+from engine.places import PlaceLayout, PlaceTree
+from engine.registry import Registry
+from engine.shard import ShardRunner
+from engine.sinks import AlertsFile, as_row
+from engine.store import Store
+from rules.alerts import AlertChange
+from rules.model import RuleSet
+
+SHARD = "embedded"
+SNAPSHOT_EVERY_S = 20.0
+"""Wall time between snapshots of a replay; when they are taken changes nothing in the result."""
+
+
+class ReplayError(ValueError):
+    """A replay cannot be run as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What to replay, and where results go.
+
+    Parameters
+    ----------
+    readings, events : tuple of str
+        Input files; ``-`` is stdin.
+    meters, subjects, places : str
+        Tables.
+    rules : Path or None
+        Folder of rules; None: the shipped ones.
+    budgets : mapping of str to float
+        False alerts per subject-year, by rule.
+    from_ns, to_ns : int or None
+        Limit the output; earlier rows still teach.
+    alerts, report, store, quarantine : str or None
+        Outputs.
+    block_rows : int or None
+        Most rows of a block; changes nothing in the result.
+    stop_after_rows : int or None
+        Stop (with a snapshot, where there is a store) after so many rows.
+    """
+
+    readings: tuple[str, ...]
+    meters: str
+    subjects: str
+    events: tuple[str, ...] = ()
+    places: str | None = None
+    workers: str | None = None
+    rules: Path | None = None
+    budgets: dict[str, float] = field(default_factory=dict)
+    from_ns: int | None = None
+    to_ns: int | None = None
+    alerts: str | None = None
+    report: str | None = None
+    store: str | None = None
+    quarantine: str | None = None
+    block_rows: int | None = None
+    stop_after_rows: int | None = None
+
+    def manifest(self, rules: RuleSet, config: Config) -> dict[str, Any]:
+        """Return what must be the same for a resumed replay to go on."""
+        files = [*self.readings, *self.events, self.meters, self.subjects]
+        return {
+            "inputs": [[f, _fingerprint(f)] for f in files],
+            "readings": list(self.readings),
+            "events": list(self.events),
+            "meters": self.meters,
+            "subjects": self.subjects,
+            "places": self.places,
+            "rules": rules.version,
+            "rules_path": None if self.rules is None else str(self.rules),
+            "budgets": dict(sorted(self.budgets.items())),
+            "from_ns": self.from_ns,
+            "to_ns": self.to_ns,
+            "clock": config.clock.model_dump(mode="json"),
+        }
+
+
+@dataclass(slots=True)
+class ReplayResult:
+    """What a replay came to."""
+
+    counts: dict[str, Counts]
+    budgets: dict[str, BudgetUse]
+    lines: int
+    firing: int
+    finished: bool
+    resumed_at: int | None
+    seconds: float
+    timings: dict[str, float]
+    problems: tuple[InputError, ...]
+    alerts: list[AlertChange] = field(default_factory=list)
+    rules: RuleSet | None = None
+    registry: Registry | None = None
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether every row of every source is accounted for exactly once."""
+        return all(c.reconciled for c in self.counts.values())
+
+
+def directory_of(registry: Registry) -> Directory:
+    """Return what the edge has to know of a registry."""
+    meters = registry.meters
+    placed = (meters.subject >= 0) & (registry.subjects.community[meters.subject] >= 0)
+    intervals = np.array([c.interval_s for c in registry.classes] or [0], np.int32)
+    meter_ids, subject_ids = IdMap(), IdMap()
+    meter_ids.add(meters.meter_id)
+    subject_ids.add(registry.subjects.subject_id)
+    return Directory(
+        meters=meter_ids,
+        meter_zone=meters.zone,
+        meter_interval_s=intervals[meters.class_index].astype(np.int32),
+        meter_fault=np.where(placed, 0, Fault.NO_PLACE).astype(np.uint8),
+        subjects=subject_ids,
+        subject_zone=registry.subjects.zone,
+        zones=tuple(registry.zones or ["UTC"]),
+    )
+
+
+def layout_of(config: Config) -> PlaceLayout:
+    """Return the configured layout of place codes."""
+    return PlaceLayout(config.place.widths, config.place.levels, config.place.shard_level)
+
+
+def load_registry(meters: str, subjects: str, config: Config) -> Registry:
+    """Read the tables and return the registry."""
+    return Registry(read_meters(meters), read_subjects(subjects), layout_of(config))
+
+
+class Replay:
+    """One replay: inputs, host and outputs, with snapshots in between.
+
+    Parameters
+    ----------
+    options : ReplayOptions
+    config : Config
+    on_progress : callable, optional
+        Told (rows, share of the input read or None, event time in ns) every block.
+    on_lines : callable, optional
+        Takes lines as they are released, after the outputs.
+    keep : bool
+        Whether to keep all lines in memory for the result.
+    """
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        config: Config,
+        *,
+        on_progress: Callable[[int, float | None, int | None], None] | None = None,
+        on_lines: Callable[[Sequence[AlertChange]], None] | None = None,
+        keep: bool = False,
+    ) -> None:
+        self.options = options
+        self.config = config
+        self.rules = library.rules(
+            options.rules or config.rules.path, {**config.rules.budgets, **options.budgets}
+        )
+        self.registry = load_registry(options.meters, options.subjects, config)
+        self.tree = PlaceTree(
+            layout_of(config), read_places(options.places).names() if options.places else {}
+        )
+        self._on_progress = on_progress
+        self._on_lines = on_lines
+        self._keep = keep or options.report is not None
+        self._kept: list[AlertChange] = []
+        self._firing: set[str] = set()
+        self._lines = 0
+        self._stopping = False
+        self.rows = 0
+
+    def run(self) -> ReplayResult:
+        """Run to the end of the inputs, or until stopped; return what it came to."""
+        began = time.perf_counter()
+        with ExitStack() as stack:
+            store = Store.open(self.options.store) if self.options.store else None
+            if store is not None:
+                stack.callback(store.close)
+            host = self._host()
+            saved = self._resume(store, host)
+            log = self._open_log(saved)
+            stack.callback(log.close)
+            self._open_outputs(saved, store, stack)
+            stack.enter_context(_Interrupts(self))
+            finished = self._loop(log, host, store)
+            if finished:
+                host.finish()
+            self._save(log, host, store, finished)
+            self._close_outputs()
+            return ReplayResult(
+                counts=host.counts,
+                budgets=host.budgets,
+                lines=self._lines,
+                firing=len(self._firing),
+                finished=finished,
+                resumed_at=None if saved is None else saved["rows"],
+                seconds=time.perf_counter() - began,
+                timings=dict(host.shards[0].timings.seconds),
+                problems=log.problems,
+                alerts=self._kept,
+                rules=self.rules,
+                registry=self.registry,
+            )
+
+    def stop(self) -> None:
+        """Ask the loop to end after the present block."""
+        self._stopping = True
+
+    # -- the loop -------------------------------------------------------------------------
+
+    def _host(self) -> Host:
+        shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
+        return Host([shard], on_lines=self._take_lines, on_refused=self._take_refused)
+
+    def _loop(self, log: Log, host: Host, store: Store | None) -> bool:
+        saved_at = time.monotonic()
+        stop_at = self.options.stop_after_rows
+        for record in log:
+            host.feed(record)
+            self.rows += len(record) if hasattr(record, "__len__") else 1
+            if self._on_progress is not None:
+                share, known = log.progress()
+                self._on_progress(self.rows, share if known else None, host.clock_ns)
+            if self._stopping or (stop_at is not None and self.rows >= stop_at):
+                return False
+            if store is not None and time.monotonic() - saved_at > SNAPSHOT_EVERY_S:
+                self._save(log, host, store, finished=False)
+                saved_at = time.monotonic()
+        return True
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def _open_log(self, saved: dict[str, Any] | None) -> Log:
+        directory = directory_of(self.registry)
+        clock = self.config.clock
+        bounds = {
+            "earliest_ns": int(clock.earliest.timestamp()) * NS,
+            "latest_ns": int(clock.latest.timestamp()) * NS,
+        }
+        states = None if saved is None else saved["log"]
+        sources: list[Source] = [
+            ReadingSource(f, directory, state=source_state(states, f), **bounds)
+            for f in self.options.readings
+        ]
+        sources += [
+            EventSource(f, directory, state=source_state(states, f), **bounds)
+            for f in self.options.events
+        ]
+        return Log(sources, block_rows=self.options.block_rows)
+
+    # -- outputs --------------------------------------------------------------------------
+
+    def _open_outputs(
+        self, saved: dict[str, Any] | None, store: Store | None, stack: ExitStack
+    ) -> None:
+        offset = 0 if saved is None else int(saved["alerts_offset"])
+        self._alerts = None
+        if self.options.alerts:
+            self._alerts = AlertsFile(self.options.alerts, offset)
+        self._quarantine = None
+        if self.options.quarantine:
+            at = None if saved is None else saved["quarantine"]
+            self._quarantine = QuarantineFile(self.options.quarantine, state=at)
+            stack.callback(self._quarantine.close)
+        self._store = store
+
+    def _take_lines(self, lines: Sequence[AlertChange]) -> None:
+        mine = [line for line in lines if self._within(line)]
+        if not mine:
+            return
+        if self._alerts is not None:
+            self._alerts.write(mine)
+        if self._store is not None:
+            self._store.commit(SHARD, self._epoch, self.rows, mine, clock_ns=_ns(mine[-1].at))
+        self._lines += len(mine)
+        self._firing |= {line.alert_id for line in mine}
+        if self._keep:
+            self._kept += mine
+        if self._on_lines is not None:
+            self._on_lines(mine)
+
+    def _within(self, line: AlertChange) -> bool:
+        """Return whether an alert was raised between --from and --to."""
+        raised = _ns(line.raised_at)
+        low, high = self.options.from_ns, self.options.to_ns
+        return (low is None or raised >= low) and (high is None or raised < high)
+
+    def _take_refused(self, rows: Sequence[Refused]) -> None:
+        if self._quarantine is not None:
+            self._quarantine.write([as_row(row) for row in rows])
+
+    def _close_outputs(self) -> None:
+        if self._alerts is not None:
+            self._alerts.close()
+
+    # -- snapshots ------------------------------------------------------------------------
+
+    def _resume(self, store: Store | None, host: Host) -> dict[str, Any] | None:
+        """Take over the newest good snapshot of the same replay, if there is one."""
+        if store is None:
+            return None
+        self._epoch = store.claim(SHARD)
+        self._folder = snapshot_folder(self.options.store or "")
+        manifest = self.options.manifest(self.rules, self.config)
+        self._manifest = json.loads(json.dumps(manifest))
+        self._current = store.current_snapshot(SHARD)
+        for ref in store.snapshots(SHARD):
+            try:
+                header, arrays = snapshot.read(self._folder, ref)
+            except snapshot.SnapshotFileError:
+                continue
+            if header["manifest"] != self._manifest or header["finished"]:
+                return None
+            host.restore(header["host"], arrays)
+            self.rows = int(header["rows"])
+            self._lines = int(header["lines"])
+            self._firing = set(header["firing"])
+            return {**header, "log": unpack(header["log"], arrays)}
+        return None
+
+    def _save(self, log: Log, host: Host, store: Store | None, finished: bool) -> None:
+        if self._alerts is not None:
+            self._alerts.sync()
+        if store is None:
+            return
+        arrays: dict[str, Any] = {}
+        state = pack(log.state(), "log", arrays)
+        head, own = host.snapshot()
+        arrays |= own
+        header = {
+            "manifest": self._manifest,
+            "finished": finished,
+            "rows": self.rows,
+            "lines": self._lines,
+            "firing": sorted(self._firing),
+            "alerts_offset": 0 if self._alerts is None else self._alerts.offset,
+            "quarantine": None if self._quarantine is None else self._quarantine.state(),
+            "log": state,
+            "host": head,
+        }
+        ref = snapshot.write(self._folder, SHARD, self._epoch, self.rows, header, arrays)
+        store.save_snapshot(SHARD, self._epoch, self._current, ref)
+        self._current = ref
+
+
+class _Interrupts:
+    """Turns the first Ctrl-C into a clean stop with a snapshot; the second one is not caught."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+
+    def __enter__(self) -> None:
+        try:
+            self._old = signal.signal(signal.SIGINT, self._stop)
+        except ValueError:  # not the main thread: nobody can press keys there
+            self._old = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._old is not None:
+            signal.signal(signal.SIGINT, self._old)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._replay.stop()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def snapshot_folder(url: str) -> Path:
+    """Return the folder of snapshots beside a store: next to a SQLite file, else ./snapshots."""
+    if url.startswith("sqlite:///"):
+        return Path(url.removeprefix("sqlite:///") + ".snapshots")
+    return Path("snapshots")
+
+
+def _ns(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp()) * NS + moment.microsecond * 1000
+
+
+def _fingerprint(path: str) -> str:
+    """Return a cheap identity of an input: size and a hash of its ends."""
+    if path == "-":
+        return "stdin"
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as f:
+            head = f.read(65_536)
+            f.seek(max(0, size - 65_536))
+            tail = f.read()
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from None
+    return hashlib.sha256(str(size).encode() + head + tail).hexdigest()[:16]
