@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ class ReplayResult:
     seconds: float
     timings: dict[str, float]
     problems: tuple[InputError, ...]
+    by_rule: dict[str, int] = field(default_factory=dict)
     alerts: list[AlertChange] = field(default_factory=list)
     rules: RuleSet | None = None
     registry: Registry | None = None
@@ -195,7 +197,7 @@ class Replay:
         self._on_lines = on_lines
         self._keep = keep or options.report is not None
         self._kept: list[AlertChange] = []
-        self._firing: set[str] = set()
+        self._firing: dict[str, str] = {}
         self._lines = 0
         self._stopping = False
         self.rows = 0
@@ -228,6 +230,7 @@ class Replay:
                 seconds=time.perf_counter() - began,
                 timings=dict(host.shards[0].timings.seconds),
                 problems=log.problems,
+                by_rule=dict(sorted(Counter(self._firing.values()).items())),
                 alerts=self._kept,
                 rules=self.rules,
                 registry=self.registry,
@@ -304,7 +307,7 @@ class Replay:
         if self._store is not None:
             self._store.commit(SHARD, self._epoch, self.rows, mine, clock_ns=_ns(mine[-1].at))
         self._lines += len(mine)
-        self._firing |= {line.alert_id for line in mine}
+        self._firing |= {line.alert_id: line.rule for line in mine}
         if self._keep:
             self._kept += mine
         if self._on_lines is not None:
@@ -345,7 +348,7 @@ class Replay:
             host.restore(header["host"], arrays)
             self.rows = int(header["rows"])
             self._lines = int(header["lines"])
-            self._firing = set(header["firing"])
+            self._firing = dict(header["firing"])
             return {**header, "log": unpack(header["log"], arrays)}
         return None
 
@@ -363,7 +366,7 @@ class Replay:
             "finished": finished,
             "rows": self.rows,
             "lines": self._lines,
-            "firing": sorted(self._firing),
+            "firing": self._firing,
             "alerts_offset": 0 if self._alerts is None else self._alerts.offset,
             "quarantine": None if self._quarantine is None else self._quarantine.state(),
             "log": state,

@@ -1,0 +1,54 @@
+"""Words of the command line in Chinese and English, chosen by configuration or LANG."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+Language = Literal["zh", "en"]
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "rows": ("数据行", "Rows"),
+    "source": ("来源", "source"),
+    "total": ("总数", "rows"),
+    "processed": ("已处理", "processed"),
+    "duplicate": ("重复", "duplicate"),
+    "late": ("迟到", "late"),
+    "quarantined": ("隔离", "quarantined"),
+    "sum": ("核对", "adds up"),
+    "alerts": ("预警", "alerts"),
+    "rule": ("规则", "rule"),
+    "asked": ("预算 / 户·年", "budget / subject-year"),
+    "realised": ("实际 / 户·年", "realised / subject-year"),
+    "done": (
+        "共 {rows:,} 行，{seconds:.1f} 秒，每秒 {rate:,.0f} 行。",
+        "{rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s.",
+    ),
+    "resumed": ("从第 {rows:,} 行接着运行。", "Went on from row {rows:,}."),
+    "stopped": (
+        "已中断。带 --store 用同一命令可接着运行。",
+        "Stopped. With --store, the same command goes on from here.",
+    ),
+}
+
+
+def language(environ: dict[str, str] | None = None) -> Language:
+    """Return the language to speak: GRIDWARDEN_LANGUAGE, else LANG, else English."""
+    env = os.environ if environ is None else environ
+    told = env.get("GRIDWARDEN_LANGUAGE") or env.get("LC_ALL") or env.get("LANG") or ""
+    return "zh" if told.lower().startswith("zh") else "en"
+
+
+def pick(zh: str, en: str) -> str:
+    """Return the text of the language to speak."""
+    return zh if language() == "zh" else en
+
+
+def say(word: str, **values: Any) -> str:
+    """Return a known text in the language to speak.
+
+    >>> say("rows") in ("Rows", "数据行")
+    True
+    """
+    zh, en = _WORDS[word]
+    return pick(zh, en).format(**values)
