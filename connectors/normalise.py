@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from connectors.arrival import READING_RULES, ArrivalClock, ArrivalRules
+from connectors.columns import as_numbers, as_text
 from connectors.ids import IdMap
 from connectors.records import Fault, ReadingBlock
 from connectors.rows import RawRows
@@ -140,11 +140,11 @@ class Normaliser:
     def _read(self, rows: RawRows) -> _Part:
         book = self.directory
         batch = rows.batch
-        meter = book.meters.lookup(_text(batch.column(0)))
+        meter = book.meters.lookup(as_text(batch.column(0)))
         fault = np.zeros(len(meter), np.uint8)
         known = meter >= 0
-        value = _values(batch.column(2))
-        ns, kind = parse_stamps(_text(batch.column(1), stamps=True))
+        value = as_numbers(batch.column(2))
+        ns, kind = parse_stamps(as_text(batch.column(1), stamps=True))
         # A fault found first stays: from the least repairable to the most.
         if rows.malformed is not None:
             fault[rows.malformed] = Fault.MALFORMED
@@ -224,35 +224,3 @@ def _mark(fault: NDArray[np.uint8], where: NDArray[np.bool_], reason: Fault) -> 
     """Give a fault to rows that have none yet."""
     if where.any():
         fault[where & (fault == 0)] = reason
-
-
-def _text(column: pa.Array, *, stamps: bool = False) -> pa.Array:
-    """Return a column as strings or dictionary of strings; stamps may also be temporal."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return column
-    if kind == pa.string() or (stamps and pa.types.is_temporal(kind)):
-        return column
-    return column.cast(pa.string())
-
-
-def _values(column: pa.Array) -> NDArray[np.float64]:
-    """Return numbers as float64, NaN where there is none."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _values(column.cast(kind.value_type))
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return (
-            column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
-        )
-    if kind != pa.string():
-        column = column.cast(pa.string())
-    try:
-        numbers = column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        # Only now pay for finding out which ones cannot be read.
-        trimmed = pc.utf8_trim_whitespace(column)
-        numeric = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
-        plain = pc.replace_substring_regex(trimmed, r"^\+", "")
-        numbers = pc.if_else(numeric, plain, pa.scalar("nan")).cast(pa.float64())
-    return numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)

@@ -1,0 +1,111 @@
+"""Attributes (JSON) of subjects and events: what is read from them must have its shape."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Any, TypeAlias
+
+Problem: TypeAlias = tuple[str, str, str]
+"""(what, got, wanted)"""
+
+
+def parse_attrs(text: str | None) -> tuple[dict[str, Any], Problem | None]:
+    """Parse a JSON object; nothing at all is an empty one.
+
+    Examples
+    --------
+    >>> parse_attrs('{"kw": 3}')
+    ({'kw': 3}, None)
+    """
+    if text is None or not text.strip():
+        return {}, None
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return {}, (f"is not JSON ({error})", text, "a JSON object")
+    if not isinstance(value, dict):
+        return {}, ("is not a JSON object", text, "a JSON object")
+    return value, None
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def check_subject(kind: str, attrs: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the attributes of a subject.
+
+    Unknown attributes are accepted; those that detectors read must have their shape.
+    """
+    problems: list[Problem] = []
+    if "closed_on" in attrs:
+        _date(attrs, "closed_on", problems)
+    elif kind == "closed_plant":
+        problems.append(("closed_on is missing", json.dumps(dict(attrs)), "the date of the order"))
+    if "permitted_kw" in attrs:
+        _amount(attrs, "permitted_kw", problems)
+    windows = attrs.get("permitted_windows", [])
+    if not isinstance(windows, list):
+        problems.append(("permitted_windows is not a list", _show(windows), "a list of windows"))
+        return problems
+    for i, window in enumerate(windows):
+        where = f"permitted_windows[{i}]"
+        if not isinstance(window, dict):
+            problems.append(
+                (f"{where} is not an object", _show(window), "from, to, days, hours, kw")
+            )
+            continue
+        problems += [(f"{where}.{w}", g, a) for w, g, a in _check_window(window)]
+    return problems
+
+
+def _check_window(window: Mapping[str, Any]) -> list[Problem]:
+    problems: list[Problem] = []
+    first, last = _date(window, "from", problems), _date(window, "to", problems)
+    if first and last and last < first:
+        problems.append(("to is before from", str(last), f"{first} or later"))
+    days = window.get("days", [1])
+    if not (isinstance(days, list) and days and all(type(d) is int and 1 <= d <= 7 for d in days)):
+        problems.append(("days is not valid", _show(days), "a list of 1 (Monday) … 7"))
+    hours = window.get("hours", ["00:00", "24:00"])
+    good = isinstance(hours, list) and len(hours) == 2 and all(map(_is_hour, hours))
+    if not good or hours[0] == hours[1]:
+        problems.append(("hours is not valid", _show(hours), 'two times, e.g. ["07:00", "18:00"]'))
+    _amount(window, "kw", problems)
+    if unknown := sorted(set(window) - {"from", "to", "days", "hours", "kw"}):
+        problems.append((f"{unknown[0]} is not known", unknown[0], "from, to, days, hours, kw"))
+    return problems
+
+
+def _is_hour(value: Any) -> bool:
+    if value == "24:00":
+        return True
+    try:
+        return isinstance(value, str) and len(value) == 5 and time.fromisoformat(value) is not None
+    except ValueError:
+        return False
+
+
+def _date(attrs: Mapping[str, Any], name: str, problems: list[Problem]) -> date | None:
+    value = attrs.get(name)
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    problems.append((f"{name} is not a date", _show(value), "a date, e.g. 2024-06-30"))
+    return None
+
+
+def _amount(attrs: Mapping[str, Any], name: str, problems: list[Problem]) -> None:
+    value: Any = attrs.get(name)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        problems.append((f"{name} is not valid", _show(value), "a number of kW, 0 or more"))
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

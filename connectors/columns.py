@@ -1,0 +1,40 @@
+"""Columns of whatever type a file has, as text or as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def as_text(column: pa.Array, *, stamps: bool = False) -> pa.Array:
+    """Return a column as strings or dictionary of strings; stamps may also be temporal."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return column
+    if kind == pa.string() or (stamps and pa.types.is_temporal(kind)):
+        return column
+    return column.cast(pa.string())
+
+
+def as_numbers(column: pa.Array) -> NDArray[np.float64]:
+    """Return numbers as float64, NaN where there is none."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return as_numbers(column.cast(kind.value_type))
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        return (
+            column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
+        )
+    if kind != pa.string():
+        column = column.cast(pa.string())
+    try:
+        numbers = column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        # Only now pay for finding out which ones cannot be read.
+        trimmed = pc.utf8_trim_whitespace(column)
+        numeric = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+        plain = pc.replace_substring_regex(trimmed, r"^\+", "")
+        numbers = pc.if_else(numeric, plain, pa.scalar("nan")).cast(pa.float64())
+    return numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
