@@ -37,11 +37,14 @@ class TableFile:
     columns : dict of str to pyarrow.StringArray
         Trimmed, without nulls: a missing value is an empty string.
     rows : int
+    broken : ndarray of bool, shape (rows,)
+        Lines that are no record; no other problem of them is noted.
     """
 
     name: str
     columns: dict[str, pa.StringArray]
     rows: int
+    broken: NDArray[np.bool_]
     problems: list[tuple[int, InputError]] = field(default_factory=list)
     total: int = 0
 
@@ -73,9 +76,12 @@ class TableFile:
         if reader.problem is not None:
             raise reader.problem
         parts.pop(RAW, None)
-        table = cls(reader.name, {k: pa.concat_arrays(v) for k, v in parts.items()}, rows)
+        broken = np.zeros(rows, np.bool_)
+        data = {k: pa.concat_arrays(v) for k, v in parts.items()}
+        table = cls(reader.name, data, rows, broken)
         table._add_missing(columns)
         for row, detail, text in malformed:
+            broken[row - 1] = True
             table.note(row, f"is no record: {detail}", got=text)
         return table
 
@@ -107,7 +113,7 @@ class TableFile:
         data = {
             c: pa.array([line[header.index(c)] for line in lines[1:]], pa.string()) for c in wanted
         }
-        table = cls(path, data, len(lines) - 1)
+        table = cls(path, data, len(lines) - 1, np.zeros(len(lines) - 1, np.bool_))
         table._add_missing(columns)
         return table
 
@@ -117,18 +123,24 @@ class TableFile:
                 self.columns[name] = pa.array([""] * self.rows, pa.string())
 
     def note(
-        self, row: int, what: str, *, got: str | None = None, wanted: str | None = None
+        self,
+        row: int,
+        what: str,
+        *,
+        got: str | None = None,
+        wanted: str | None = None,
+        do: str | None = None,
     ) -> None:
         """Note a problem of one row (from 1)."""
         self.total += 1
         if len(self.problems) < _SHOWN:
             shown = None if got is None else clip(repr(got))
-            error = InputError(f"{self.name} row {row}", what, got=shown, wanted=wanted)
+            error = InputError(f"{self.name} row {row}", what, got=shown, wanted=wanted, do=do)
             self.problems.append((row, error))
 
     def note_all(self, bad: NDArray[np.bool_], column: str, what: str, wanted: str) -> None:
         """Note a problem of every row in `bad`."""
-        rows = np.flatnonzero(bad)
+        rows = np.flatnonzero(bad & ~self.broken)
         for row in rows[:_SHOWN].tolist():
             got = self.columns[column][row].as_py()
             if got == "":
@@ -168,7 +180,7 @@ class TableFile:
         _, first = np.unique(codes, return_index=True)
         again = np.ones(self.rows, np.bool_)
         again[first] = False
-        again &= ~_mask(pc.equal(values, ""))
+        again &= ~_mask(pc.equal(values, "")) & ~self.broken
         # Name the row that stood first, so that both can be found.
         first_of = dict(zip(codes[first].tolist(), (first + 1).tolist(), strict=True))
         for row in np.flatnonzero(again)[:_SHOWN].tolist():
@@ -206,11 +218,11 @@ class TableFile:
         found = table[index] if self.rows else np.zeros(0, np.int64)
         hints = {w: did_you_mean(w, allowed) for w in words} if known is not None else {}
         wanted = "some text" if known is None else " or ".join(allowed)
-        rows = np.flatnonzero(found < 0)
+        rows = np.flatnonzero((found < 0) & ~self.broken)
         for row in rows[:_SHOWN].tolist():
             got = self.columns[column][row].as_py()
             what = f"{column} is not known" if got else f"{column} is empty"
-            self.note(row + 1, what, got=got or None, wanted=hints.get(got) or wanted)
+            self.note(row + 1, what, got=got or None, wanted=wanted, do=hints.get(got))
         self.total += max(0, len(rows) - _SHOWN)
         if len(allowed) > _CODES:
             wanted = f"at most {_CODES} different ones"
