@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
+import numpy as np
 import yaml
 
+from detectors.base import Detector, DetectorError, lookup, names
 from rules import document
 from rules.build import DetectorFacts, KnownDetectors, build
 from rules.grammar import FILE, RULE
@@ -70,16 +73,20 @@ def load(
     return rule_set(rules, tuple(map(str, sorted(warnings))))
 
 
+@cache
 def registered(name: str) -> DetectorFacts | str:
     """Return what the detectors' registry says of a detector."""
-    from detectors.base import DetectorError, lookup, names
-
     try:
         cls = lookup(name)
     except DetectorError:
         return _unknown(name, names())
-    facts = getattr(cls, "facts", None)
-    return DetectorFacts(tuple(cls.defaults), tuple(facts) if facts else None, cls.grain)
+    return DetectorFacts(tuple(cls.defaults), _facts(cls), cls.grain)
+
+
+def _facts(cls: type[Detector]) -> tuple[str, ...]:
+    """Return the names of a detector's facts: those it explains one row with."""
+    interval_s = cls.slot_s or max(cls.interval_s_allowed[0], min(3600, cls.interval_s_allowed[1]))
+    return tuple(cls(1, interval_s=interval_s).explain(np.zeros(1, np.int64)))
 
 
 def _lookup_in(known: Mapping[str, DetectorFacts]) -> KnownDetectors:
