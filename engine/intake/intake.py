@@ -1,0 +1,392 @@
+"""The intake: rows of readings in, amounts per slot out, every row with one end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.records import Fault, Status
+from engine.intake import kernel
+from engine.intake.layout import (
+    CLASS,
+    HELD_LATE,
+    LATE,
+    NEVER_NS,
+    NO_TOKEN,
+    REGISTER,
+    SETTLED,
+    Late,
+    Settled,
+    empty,
+)
+from engine.intake.limits import (
+    KEPT_S,
+    LONGEST_GAP_INTERVALS,
+    LONGEST_GAP_S,
+    limits_of,
+)
+
+if TYPE_CHECKING:
+    from engine.registry import Registry
+
+SCHEMA = 1
+_FIRST_ROOM = 4096
+_MOST_READINGS = 64
+
+
+class IntakeError(ValueError):
+    """The intake cannot do what it was asked."""
+
+
+class Intake:
+    """State of all meters of a shard: open slots, last readings, what has been given out.
+
+    Nothing here reads a clock: the caller says how far event time has come. Results depend on the
+    order of rows only where they are late; cutting them into blocks changes nothing.
+
+    Parameters
+    ----------
+    registry : Registry
+        Meters and their classes.
+    lateness_s : sequence of int
+        Allowed lateness per meter class: slot k is closed once its end + lateness has come.
+    max_skew_s, tick_s : int, optional
+        How far stamps may run ahead of the clock, and the clock behind arrivals.
+
+    Raises
+    ------
+    IntakeError
+        If the lateness of a class is missing, or a meter's scale is not above 0.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        lateness_s: Sequence[int],
+        max_skew_s: int = 3600,
+        tick_s: int = 300,
+    ) -> None:
+        meters = registry.meters
+        if len(lateness_s) != len(registry.classes):
+            raise IntakeError(
+                f"{len(registry.classes)} meter classes, lateness given for {len(lateness_s)}"
+            )
+        bad = np.flatnonzero(~(meters.scale > 0))
+        if len(bad):
+            raise IntakeError(
+                f"meter {registry.meter_id(int(bad[0]))}: multiplier × unit must be above 0, "
+                f"got {meters.scale[bad[0]]}"
+            )
+        self._registry = registry
+        self._lateness_s = [int(s) for s in lateness_s]
+        self._ahead = (max_skew_s, tick_s)
+        self._rows: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self.classes = self._lay_out(registry)
+        last = self.classes[-1] if len(self.classes) else None
+        ends = {
+            name: int(self.classes[at][-1] + self.classes[size][-1]) if last is not None else 0
+            for name, at, size in (("registers", "first_register", "registers"),)
+        }
+        self.registers = empty(REGISTER, ends["registers"])
+        self.registers["token"] = NO_TOKEN
+        self.registers["late_edge"] = np.nan
+        cells = int((self.classes["registers"] * self.classes["buffer_len"]).sum())
+        self.stamps = np.zeros(cells, np.uint32)
+        self.levels = np.zeros(cells, np.float64)
+        self.ring = np.full(
+            int((self.classes["ring_slots"] * self.classes["ring_rows"]).sum()), np.nan, np.float32
+        )
+        self.ring_tags = np.full(int(self.classes["ring_slots"].sum()), -(2**62), np.int64)
+        self.bits = np.zeros(int((self.classes["kept"] * self.classes["bits_row"]).sum()), np.uint8)
+        self.bit_tags = np.full(int(self.classes["kept"].sum()), -(2**62), np.int64)
+        self.last_ns: NDArray[np.int64] = np.full(len(meters), NEVER_NS, np.int64)
+        """Newest stamp of each meter that was not quarantined; :data:`NEVER_NS` without one."""
+        self.last_value: NDArray[np.float64] = np.full(len(meters), np.nan)
+        """Value at the newest accepted stamp, in the file's unit."""
+        self._late = empty(LATE)
+        self._settled = empty(SETTLED)
+        most = int(self.classes["kept"].max()) + 4 if len(self.classes) else 1
+        self._counts = np.array([0, 0, most], np.int64)
+        longest = int(self.classes["buffer_len"].max()) + 1 if len(self.classes) else 1
+        self._scratch = (
+            np.zeros((2, longest), np.int64),
+            np.zeros((2, longest), np.float64),
+            np.zeros((3, longest), np.int64),
+        )
+
+    @classmethod
+    def of(
+        cls,
+        registry: Registry,
+        lateness_s: Sequence[int],
+        max_skew_s: int = 3600,
+        tick_s: int = 300,
+    ) -> Intake:
+        """Return an empty intake for the meters of a registry."""
+        return cls(registry, lateness_s, max_skew_s, tick_s)
+
+    def _lay_out(self, registry: Registry) -> NDArray[Any]:
+        """Return the class table and set each meter's place in the state arrays."""
+        meters = registry.meters
+        classes = empty(CLASS, len(registry.classes))
+        self.place = np.zeros(len(meters), np.int32)
+        at = dict.fromkeys(("bits", "bit_tag", "ring", "ring_tag", "register", "buffer"), 0)
+        skew_s, tick_s = self._ahead
+        for i, key in enumerate(registry.classes):
+            mine = np.flatnonzero(meters.class_index == i)
+            order = mine[np.argsort(meters.class_row[mine], kind="stable")]
+            is_register = meters.register[order]
+            registers, intervals = order[is_register], order[~is_register]
+            self._rows.append((registers, intervals))
+            self.place[registers] = at["register"] + np.arange(len(registers), dtype=np.int32)
+            self.place[intervals] = -1 - np.arange(len(intervals), dtype=np.int32)
+            late_s = self._lateness_s[i]
+            limits = limits_of(key.utility)
+            c = classes[i]
+            c["interval_s"], c["phase_s"], c["lateness_s"] = key.interval_s, key.phase_s, late_s
+            c["gap_s"] = max(LONGEST_GAP_S, int(LONGEST_GAP_INTERVALS * key.interval_s))
+            c["kept"] = max(2, KEPT_S // key.interval_s)
+            c["bits_at"], c["bits_tag"] = at["bits"], at["bit_tag"]
+            c["bits_row"] = (len(order) + 7) // 8
+            c["ring_at"], c["ring_tag"] = at["ring"], at["ring_tag"]
+            c["ring_rows"] = len(intervals)
+            ahead = late_s + skew_s + tick_s
+            c["ring_slots"] = 3 + -(-ahead // key.interval_s) if len(intervals) else 1
+            c["first_register"], c["registers"] = at["register"], len(registers)
+            c["buffer_at"] = at["buffer"]
+            # Two readings fix a slot's edge each; those of the open slots must stay.
+            c["buffer_len"] = min(_MOST_READINGS, 4 + 2 * max(1, -(-late_s // key.interval_s)))
+            c["step_back"], c["jump_per_hour"] = limits.step_back, limits.jump_per_hour
+            c["most"] = limits.most_per_hour * max(key.interval_s / 3600, 0.25)
+            c["grows"] = limits.grows
+            at["bits"] += int(c["kept"] * c["bits_row"])
+            at["bit_tag"] += int(c["kept"])
+            at["ring"] += int(c["ring_slots"] * c["ring_rows"])
+            at["ring_tag"] += int(c["ring_slots"])
+            at["register"] += len(registers)
+            at["buffer"] += int(len(registers) * c["buffer_len"])
+        return classes
+
+    # -- rows -----------------------------------------------------------------------------
+
+    @property
+    def expected(self) -> NDArray[np.bool_]:
+        """Meters that have reported at least once, shape (meters,)."""
+        return self.last_ns != NEVER_NS
+
+    def apply(
+        self,
+        meter: NDArray[np.int32],
+        ts_ns: NDArray[np.int64],
+        value: NDArray[np.float64],
+        arrival_ns: NDArray[np.int64],
+        fault: NDArray[np.uint8],
+        clock_ns: int,
+        token: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Take rows in log order.
+
+        Parameters
+        ----------
+        meter : ndarray of int32, shape (n,)
+            Meter rows; −1 for unknown ones.
+        ts_ns : ndarray of int64, shape (n,)
+            Stamps, UTC.
+        value : ndarray of float64, shape (n,)
+            As the meter shows it.
+        arrival_ns : ndarray of int64, shape (n,)
+        fault : ndarray of uint8, shape (n,)
+            What is wrong with a row already; such rows are quarantined with it.
+        clock_ns : int
+            Event time: slots due by then are closed.
+        token : ndarray of int64, shape (n,), optional
+            Names of the rows, for those that are held; default: row numbers of this call.
+
+        Returns
+        -------
+        status, fault : ndarray of uint8, shape (n,)
+            :class:`~connectors.records.Status` or :data:`HELD`; why, where quarantined.
+        """
+        n = len(meter)
+        status = np.zeros(n, np.uint8)
+        why = np.zeros(n, np.uint8)
+        if token is None:
+            token = np.arange(n, dtype=np.int64)
+        meters = self._registry.meters
+        c = self.classes
+        first_open = (clock_ns // 10**9 - c["phase_s"] - c["lateness_s"]) // c["interval_s"]
+        done = 0
+        self._make_room()
+        while True:
+            done = kernel.apply(
+                c, meters.class_index, meters.class_row, self.place, meters.stamp_end,
+                meters.scale, meters.register_max, self.ring, self.ring_tags, self.bits,
+                self.bit_tags, self.registers, self.stamps, self.levels, self.last_ns,
+                self.last_value, self._late, self._settled, self._counts, first_open,
+                *self._scratch, meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
+            )  # fmt: skip
+            if done >= n:
+                return status, why
+            self._make_room(grow=True)
+
+    def _make_room(self, grow: bool = False) -> None:
+        """See that the lists of amendments and settled rows have room for a row."""
+        late, settled, most = self._counts.tolist()
+        if grow or len(self._late) < late + most:
+            self._late = _enlarged(self._late, late, late + most + max(_FIRST_ROOM, late))
+        if grow or len(self._settled) < settled + 2:
+            self._settled = _enlarged(self._settled, settled, settled + max(_FIRST_ROOM, settled))
+
+    def settled(self) -> Settled:
+        """Return how rows ended that were held, since this was last asked."""
+        found = self._settled[: self._counts[1]].copy()
+        self._counts[1] = 0
+        return Settled(found["token"].copy(), found["status"].copy(), found["fault"].copy())
+
+    def flush(self) -> Settled:
+        """Accept all rows still held: nothing more will come that could refute them."""
+        before = self.settled()
+        held = np.flatnonzero(self.registers["token"] != NO_TOKEN)
+        tokens = self.registers["token"][held]
+        was_late = self.registers["flags"][held] & HELD_LATE != 0
+        self.registers["token"][held] = NO_TOKEN
+        self.registers["flags"][held] &= ~np.uint8(HELD_LATE)
+        status = np.where(was_late, Status.LATE, Status.PROCESSED).astype(np.uint8)
+        return Settled(
+            np.concatenate([before.token, tokens]),
+            np.concatenate([before.status, status]),
+            np.concatenate([before.fault, np.full(len(held), Fault.OK, np.uint8)]),
+        )
+
+    # -- slots ----------------------------------------------------------------------------
+
+    def close(self, class_index: int, slot: int) -> NDArray[np.float32]:
+        """Return the amounts of a slot that is due, shape (class size,); NaN = missing."""
+        c = self.classes[class_index]
+        registers, intervals = self._rows[class_index]
+        meters = self._registry.meters
+        frame = np.full(len(registers) + len(intervals), np.nan, np.float32)
+        if len(intervals):
+            at = slot % int(c["ring_slots"])
+            if self.ring_tags[int(c["ring_tag"]) + at] == slot:
+                begin = int(c["ring_at"]) + at * len(intervals)
+                frame[meters.class_row[intervals]] = self.ring[begin : begin + len(intervals)]
+        if len(registers):
+            out = np.full(len(registers), np.nan, np.float32)
+            kernel.close_registers(
+                self.classes, class_index, slot, registers, int(c["first_register"]),
+                meters.scale, meters.register_max, self.registers, self.stamps, self.levels,
+                *self._scratch, out,
+            )  # fmt: skip
+            frame[meters.class_row[registers]] = out
+        at = slot % int(c["kept"])
+        begin, width = int(c["bits_at"]) + at * int(c["bits_row"]), int(c["bits_row"])
+        self.bits[begin : begin + width] = np.packbits(~np.isnan(frame), bitorder="little")
+        self.bit_tags[int(c["bits_tag"]) + at] = slot
+        return frame
+
+    @property
+    def has_amendments(self) -> bool:
+        """Whether amounts of closed slots changed since :meth:`amendments` was last asked."""
+        return bool(self._counts[0])
+
+    def amendments(self) -> Late:
+        """Return the amounts of closed slots that changed since this was last asked.
+
+        One per (class, slot, row), the last state; sorted by these.
+        """
+        found = self._late[: self._counts[0]]
+        self._counts[0] = 0
+        keys = (found["row"], found["slot"], found["class_index"])
+        order = np.lexsort(keys)
+        found = found[order]
+        new = np.ones(len(found), bool)
+        for key in ("row", "slot", "class_index"):
+            column = found[key]
+            new[1:] = (column[1:] != column[:-1]) | (new[1:] if key != "row" else False)
+        starts = np.flatnonzero(new)
+        if not len(starts):
+            starts = np.zeros(0, np.int64)
+            arrival = np.zeros(0, np.int64)
+        else:
+            arrival = np.maximum.reduceat(found["arrival_ns"], starts)
+        last = np.append(starts[1:], len(found))[: len(starts)] - 1
+        return Late(
+            found["class_index"][last].astype(np.int64),
+            found["slot"][last].copy(),
+            found["row"][last].copy(),
+            found["value"][last].copy(),
+            arrival,
+        )
+
+    # -- keeping --------------------------------------------------------------------------
+
+    _ARRAYS = (
+        "registers",
+        "stamps",
+        "levels",
+        "ring",
+        "ring_tags",
+        "bits",
+        "bit_tags",
+        "last_ns",
+        "last_value",
+    )
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a JSON-able header and copies of all arrays."""
+        header = {
+            "schema": SCHEMA,
+            "meters": len(self.last_ns),
+            "classes": [
+                [k.utility, k.interval_s, k.phase_s, late]
+                for k, late in zip(self._registry.classes, self._lateness_s, strict=True)
+            ],
+            "ahead": list(self._ahead),
+        }
+        arrays = {name: getattr(self, name).copy() for name in self._ARRAYS}
+        arrays["late"] = self._late[: self._counts[0]].copy()
+        arrays["settled"] = self._settled[: self._counts[1]].copy()
+        return header, arrays
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over a snapshot of an intake with the same meters.
+
+        Raises
+        ------
+        IntakeError
+            If the snapshot is of other meters, other lateness or another schema.
+        """
+        own, _ = self.snapshot()
+        for key, wanted in own.items():
+            if header.get(key) != wanted:
+                raise IntakeError(
+                    f"snapshot of the intake does not fit: {key} is {header.get(key)!r}, "
+                    f"this shard has {wanted!r}; replay from the start"
+                )
+        for name in self._ARRAYS:
+            mine = getattr(self, name)
+            given = arrays[name]
+            if given.shape != mine.shape or given.dtype != mine.dtype:
+                raise IntakeError(
+                    f"snapshot of the intake does not fit: array {name} is {given.dtype}"
+                    f"{given.shape}, expected {mine.dtype}{mine.shape}"
+                )
+            mine[...] = given
+        late, settled = arrays["late"], arrays["settled"]
+        self._late, self._settled = late.astype(LATE), settled.astype(SETTLED)
+        self._counts[:2] = len(late), len(settled)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of arrays held."""
+        return sum(getattr(self, name).nbytes for name in (*self._ARRAYS, "place"))
+
+
+def _enlarged(records: NDArray[Any], used: int, size: int) -> NDArray[Any]:
+    larger = np.zeros(size, records.dtype)
+    larger[:used] = records[:used]
+    return larger

@@ -1,0 +1,117 @@
+"""How the intake's state lies in memory.
+
+Numbers that are used together stand in one record, so that a row touches few cache lines and the
+kernels take few arrays. Interval and register meters have arrays of their own: neither pays for
+the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+HELD = 255
+"""Status of a row that waits for its meter's next reading; :meth:`Intake.settled` decides it."""
+NEVER_NS = -(2**62)
+"""Stamp of a meter that never reported."""
+NO_STAMP = 0
+NO_TOKEN = -(2**63)
+
+CLASS = np.dtype(
+    [
+        ("interval_s", np.int64),
+        ("phase_s", np.int64),
+        ("lateness_s", np.int64),
+        ("gap_s", np.int64),  # longest gap between readings that is interpolated
+        ("kept", np.int64),  # closed slots that late readings still amend
+        ("bits_at", np.int64),  # filled bits: first byte
+        ("bits_row", np.int64),  # bytes per slot
+        ("bits_tag", np.int64),  # first tag
+        ("ring_at", np.int64),  # open slots of interval meters: first cell
+        ("ring_slots", np.int64),
+        ("ring_rows", np.int64),
+        ("ring_tag", np.int64),
+        ("first_register", np.int64),
+        ("registers", np.int64),
+        ("buffer_at", np.int64),  # last readings of registers: first cell
+        ("buffer_len", np.int64),
+        ("step_back", np.float64),
+        ("jump_per_hour", np.float64),
+        ("most", np.float64),  # per slot
+        ("grows", np.int64),
+    ]
+)
+"""One row per meter class: what holds for all its meters, and where its state begins."""
+
+REGISTER = np.dtype(
+    [
+        ("top", np.float64),  # highest level up to the oldest reading kept
+        ("token", np.int64),  # position of the held row
+        ("late_level", np.float64),  # last reading older than those kept
+        ("late_edge", np.float64),  # level where the slot of that reading begins, NaN if unknown
+        ("late_stamp", np.uint32),
+        ("count", np.uint8),  # readings kept
+        ("low", np.uint8),  # readings below `top` in a row
+        ("flags", np.uint8),
+    ]
+)
+"""One row per register meter, beside its last readings."""
+EVICTED = 1
+"""A reading older than those kept was let go: what comes before them is back-fill."""
+HELD_LATE = 2
+"""The held row's slot was closed when it came."""
+
+LATE = np.dtype(
+    [
+        ("slot", np.int64),
+        ("arrival_ns", np.int64),
+        ("row", np.int32),
+        ("value", np.float32),
+        ("class_index", np.uint8),
+    ]
+)
+SETTLED = np.dtype([("token", np.int64), ("status", np.uint8), ("fault", np.uint8)])
+
+
+class Late(NamedTuple):
+    """Amounts of closed slots that changed, sorted by (class, slot, row).
+
+    Parameters
+    ----------
+    class_index : ndarray of int64, shape (n,)
+    slot : ndarray of int64, shape (n,)
+    row : ndarray of int32, shape (n,)
+        Row within the class.
+    value : ndarray of float32, shape (n,)
+        New amount in the canonical unit; NaN where it turned out to be unknown.
+    arrival_ns : ndarray of int64, shape (n,)
+        When the last reading that it took arrived.
+    """
+
+    class_index: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    row: NDArray[np.int32]
+    value: NDArray[np.float32]
+    arrival_ns: NDArray[np.int64]
+
+
+class Settled(NamedTuple):
+    """How rows that were held ended.
+
+    Parameters
+    ----------
+    token : ndarray of int64, shape (n,)
+        What the caller gave for the row.
+    status, fault : ndarray of uint8, shape (n,)
+    """
+
+    token: NDArray[np.int64]
+    status: NDArray[np.uint8]
+    fault: NDArray[np.uint8]
+
+
+def empty(dtype: np.dtype[Any], rows: int = 0) -> NDArray[Any]:
+    """Return zeroed records."""
+    return np.zeros(rows, dtype)
