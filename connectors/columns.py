@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,9 @@ def as_text(column: pa.Array, *, stamps: bool = False) -> pa.Array:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column
+    if pa.types.is_nested(kind):
+        texts = [v if v is None else json.dumps(v, default=str) for v in column.to_pylist()]
+        return pa.array(texts, pa.string())
     if kind == pa.string() or (stamps and pa.types.is_temporal(kind)):
         return column
     return column.cast(pa.string())
@@ -38,3 +43,9 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
         plain = pc.replace_substring_regex(trimmed, r"^\+", "")
         numbers = pc.if_else(numeric, plain, pa.scalar("nan")).cast(pa.float64())
     return numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+
+
+def plain_text(column: pa.Array) -> pa.StringArray:
+    """Return a column of whatever type as strings."""
+    text = as_text(column)
+    return text if text.type == pa.string() else text.cast(pa.string())

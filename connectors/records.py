@@ -125,6 +125,8 @@ class Event:
     position: int = 0
     fault: Fault = Fault.OK
     detail: str = ""
+    raw: Mapping[str, str | None] | None = None
+    """The columns as they were read, where there is a fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from connectors.errors import InputError, clip, did_you_mean
 
-RAW = "raw"
-"""Column that holds the text of lines that are no record."""
+RAW, DETAIL = "raw", "detail"
+"""Columns that hold the text of lines that are no record, and what is wrong with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,14 @@ class RawRows:
         Position of the first row, from 1; the others follow without gaps.
     batch : pyarrow.RecordBatch
         The wanted columns, in the wanted order; null where a line is malformed. Batches with
-        malformed lines have one more column, :data:`RAW`.
+        malformed lines have two more columns, :data:`RAW` and :data:`DETAIL`.
     malformed : ndarray of bool, shape (n,), or None
         Lines that are no record at all.
-    details : mapping of row index to text
-        Why a malformed line is none.
     """
 
     start: int
     batch: pa.RecordBatch
     malformed: NDArray[np.bool_] | None = None
-    details: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -47,7 +44,6 @@ class RawRows:
             self.start + rows,
             self.batch.slice(rows),
             None if self.malformed is None else self.malformed[rows:],
-            {i - rows: text for i, text in self.details.items() if i >= rows},
         )
 
 
@@ -148,8 +144,9 @@ def with_malformed(
     mask[np.asarray(bad)] = True
     index = np.cumsum(~mask) - 1
     taken = good.take(pa.array(np.where(mask, 0, index), mask=mask, type=pa.int64()))
-    raw = pa.array(texts, pa.string()).take(
-        pa.array(np.where(mask, np.cumsum(mask) - 1, 0), mask=~mask, type=pa.int64())
+    at = pa.array(np.where(mask, np.cumsum(mask) - 1, 0), mask=~mask, type=pa.int64())
+    extra = [pa.array(texts, pa.string()).take(at), pa.array(details, pa.string()).take(at)]
+    batch = pa.RecordBatch.from_arrays(
+        [*taken.columns, *extra], names=[*taken.schema.names, RAW, DETAIL]
     )
-    batch = pa.RecordBatch.from_arrays([*taken.columns, raw], names=[*taken.schema.names, RAW])
-    return RawRows(start, batch, mask, dict(zip(bad, details, strict=True)))
+    return RawRows(start, batch, mask)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from connectors.columns import as_numbers
+from connectors.columns import as_numbers, plain_text
 from connectors.errors import InputError, TableError, clip, did_you_mean
 from connectors.files import format_of, open_rows
-from connectors.rows import RAW, Columns
+from connectors.rows import DETAIL, RAW, Columns
 from connectors.streams import check_readable
 
 _SHOWN = 50
@@ -65,17 +65,17 @@ class TableFile:
         rows = 0
         try:
             for part in reader:
-                for name in part.batch.schema.names:
+                for name in set(part.batch.schema.names) - {RAW, DETAIL}:
                     parts.setdefault(name, []).append(_trimmed(part.batch.column(name)))
-                for i, detail in part.details.items():
-                    text = part.batch.column(RAW)[i].as_py()
-                    malformed.append((part.start + i, detail, text))
+                if part.malformed is not None:
+                    for i in np.flatnonzero(part.malformed).tolist():
+                        text, detail = (part.batch.column(c)[i].as_py() for c in (RAW, DETAIL))
+                        malformed.append((part.start + i, detail, text))
                 rows += len(part)
         finally:
             reader.close()
         if reader.problem is not None:
             raise reader.problem
-        parts.pop(RAW, None)
         broken = np.zeros(rows, np.bool_)
         data = {k: pa.concat_arrays(v) for k, v in parts.items()}
         table = cls(reader.name, data, rows, broken)
@@ -242,9 +242,7 @@ def _mask(array: pa.Array) -> NDArray[np.bool_]:
 
 
 def _trimmed(column: pa.Array) -> pa.StringArray:
-    if column.type != pa.string():
-        column = column.cast(pa.string())
-    return pc.fill_null(pc.utf8_trim_whitespace(column), "")
+    return pc.fill_null(pc.utf8_trim_whitespace(plain_text(column)), "")
 
 
 def _cell(value: object) -> str:
