@@ -144,7 +144,9 @@ _BUDGET = Record(
 )
 _ROUTE = Record(
     {
-        "queue": Entry(_KIND, "Whose queue: grid, community, street, or a unit.", required=True),
+        "queue": Entry(
+            _KIND, "Whose queue: gridworker, grid_leader, street, department.", required=True
+        ),
         "contact_first": Entry(
             Many(
                 Record(

@@ -7,22 +7,27 @@ Nothing is evaluated: a template is text, names and the formats below.
 ========== =====================================================================================
 format     gives (zh / en)
 ========== =====================================================================================
-hours      hours as days, hours, minutes: 9 小时 / 9 hours; 2 天 3 小时 / 2 days 3 hours
+hours      hours as days, hours, minutes: 9小时 / 9 hours; 2天3小时 / 2 days 3 hours
 duration   the same, from seconds
-kwh kw l   an amount with its unit: 0.25 度 / 0.25 kWh
+kwh kw l   an amount with its unit: 0.25度 / 0.25 kWh
 m3         cubic metres
 amount     an amount with the unit of the signal's own utility; unknown if it has several
 percent    a share between 0 and 1: 93%
 number     a number as short as it can be; `int` a whole one
 clock      an hour of the day: 7.5 → 07:30
-time       epoch seconds as local date and time: 3月5日 14:30 / 5 March 14:30
+time       epoch seconds as local date and time: 3月5日14:30 / 5 March 14:30
 date       epoch seconds as local date
 utilities  what the meters measure: 用电、用水 / electricity or water
 level      红色 / red
 cause      why an alert was taken back
+channel    number of a detector's channel (0, 1, 2) as what it measures: 用水 / water
+thresholds of ``x.utilities``: the amounts that count as use, from the facts ``threshold_kwh``,
+           ``threshold_l``, ``threshold_m3``: 0.2度电或1升水 / 0.2 kWh of electricity or 1 l of water
 either     ``{x:either|yes|no}``: one of two words by whether x is true or not 0
 plain      text as it is (the default)
 ========== =====================================================================================
+
+``{?name}`` writes nothing, and leaves its ``[[ … ]]`` out also when the fact is 0, false or empty.
 """
 
 from __future__ import annotations
@@ -65,7 +70,7 @@ Part: TypeAlias = "str | Field | Optional"
 Template: TypeAlias = tuple[Part, ...]
 
 _PATH = r"[a-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*"
-_FIELD = re.compile(rf"\{{({_PATH})(?::([a-z0-9]+)((?:\|[^{{}}|]*)*))?\}}", re.ASCII)
+_FIELD = re.compile(rf"\{{(\??)({_PATH})(?::([a-z0-9]+)((?:\|[^{{}}|]*)*))?\}}", re.ASCII)
 _PIECE = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{[^{}]*\}?|\}|[^{}\[\]]+|[\[\]]")
 
 
@@ -100,6 +105,8 @@ def parse(template: str) -> tuple[Template, tuple[Finding, ...]]:
             made = piece[0]
         elif piece[0] in "{}":
             made = _field(piece, at, found)
+        if isinstance(made, Field) and made.form == "given" and inner is None:
+            found.append(Finding("a test stands outside [[ ]]", at, f'"{piece[:40]}"'))
         if made is not None:
             (parts if inner is None else inner).append(made)
     if inner is not None:
@@ -119,7 +126,10 @@ def _field(piece: str, at: int, found: list[Finding]) -> Field | None:
             )
         )
         return None
-    path, form, choices = match[1], match[2] or "plain", tuple((match[3] or "").split("|")[1:])
+    path, choices = match[2], tuple((match[4] or "").split("|")[1:])
+    form = "given" if match[1] else match[3] or "plain"
+    if match[1] and match[3]:
+        found.append(Finding("a test has no format", at, f'"{piece[:40]}"', f"{{?{path}}}"))
     if form not in FORMATS:
         known = listing(FORMATS, 30)
         offset = at + 2 + len(path)
@@ -223,7 +233,7 @@ class _Writer:
         self.choices, self.root = part.choices, part.path[0]
         try:
             return FORMATS[part.form].write(self, value)
-        except (TypeError, ValueError, OverflowError, KeyError):
+        except (TypeError, ValueError, OverflowError, LookupError, AttributeError):
             return None  # an attribute of another type than the text expects
 
     def plain(self, value: Any) -> str:
@@ -260,17 +270,43 @@ class _Writer:
         parts = [(days, "天", "day"), (hours, "小时", "hour"), (minutes, "分钟", "minute")]
         shown = [p for p in parts if p[0]] or [parts[2]]
         if self.zh:
-            return " ".join(f"{n} {unit}" for n, unit, _ in shown)
+            return "".join(f"{n}{unit}" for n, unit, _ in shown)
         return " ".join(f"{n} {unit}{'' if n == 1 else 's'}" for n, _, unit in shown)
 
     def unit(self, name: str) -> Callable[[Any], str]:
         zh, en = _UNITS[name]
-        return lambda value: f"{self.number(value)} {zh if self.zh else en}"
+        if self.zh:
+            return lambda value: f"{self.number(value)}{zh}"
+        return lambda value: f"{self.number(value)} {en}"
 
     def amount(self, value: Any) -> str:
-        utilities = list(self.variables[self.root].get("utilities", ()))
-        (utility,) = utilities  # several: whose amount is it?
+        """Return an amount in the unit of what it measures; fails where that is not one thing."""
+        signal = self.variables[self.root]
+        channel = signal.get("facts", {}).get("channel")
+        if channel is None:
+            (utility,) = signal.get("utilities", ())
+        else:
+            utility = _CHANNELS[int(channel)]
         return self.unit(_UNIT_OF[utility])(value)
+
+    def channel(self, value: Any) -> str:
+        return self.utilities([_CHANNELS[int(value)]])
+
+    def thresholds(self, value: Any) -> str:
+        facts = self.variables[self.root]["facts"]
+        found = []
+        for utility in value:
+            amount = facts.get(f"threshold_{_UNIT_OF.get(utility)}")
+            if amount is not None and math.isfinite(amount):
+                zh, en = _STUFF[utility]
+                shown = self.unit(_UNIT_OF[utility])(amount)
+                found.append(f"{shown}{zh}" if self.zh else f"{shown} of {en}")
+        if not found:
+            raise ValueError("no threshold is known")
+        return ("或" if self.zh else " or ").join(found)
+
+    def given(self, value: Any) -> str | None:
+        return "" if value else None
 
     def percent(self, value: Any) -> str:
         share = float(value) * 100
@@ -297,7 +333,7 @@ class _Writer:
 
     def time(self, value: Any) -> str:
         day = self.local(value)
-        return f"{self.date(value)} {day.hour:02d}:{day.minute:02d}"
+        return f"{self.date(value)}{'' if self.zh else ' '}{day.hour:02d}:{day.minute:02d}"
 
     def utilities(self, value: Any) -> str:
         words = [_UTILITIES.get(str(v), (str(v), str(v)))[0 if self.zh else 1] for v in value]
@@ -340,6 +376,8 @@ _MONTHS = [
 ]
 _UNITS = {"kwh": ("度", "kWh"), "kw": ("千瓦", "kW"), "l": ("升", "l"), "m3": ("立方米", "m³")}
 _UNIT_OF = {"electricity": "kwh", "water": "l", "gas": "m3"}
+_CHANNELS = ("electricity", "water", "gas")
+_STUFF = {"electricity": ("电", "electricity"), "water": ("水", "water"), "gas": ("气", "gas")}
 _UTILITIES = {
     "electricity": ("用电", "electricity"),
     "water": ("用水", "water"),
@@ -363,7 +401,7 @@ _CAUSES = {
 class Format:
     """How a value is written, and which types it takes."""
 
-    write: Callable[[_Writer, Any], str]
+    write: Callable[[_Writer, Any], str | None]
     takes: tuple[Type, ...] = (Type.DOUBLE, Type.INT)
 
 
@@ -385,7 +423,10 @@ FORMATS: Mapping[str, Format] = {
     "date": Format(_Writer.date),
     "utilities": Format(_Writer.utilities, (Type.LIST,)),
     "level": Format(_Writer.level, (Type.STRING,)),
+    "channel": Format(_Writer.channel),
+    "thresholds": Format(_Writer.thresholds, (Type.LIST,)),
     "cause": Format(_Writer.cause, (Type.STRING,)),
+    "given": Format(_Writer.given, _ALL),
     "either": Format(_Writer.either, (Type.DOUBLE, Type.INT, Type.BOOL)),
 }
 """Formats by name; the table of the module's docstring."""
