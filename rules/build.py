@@ -62,8 +62,7 @@ KnownDetectors = Callable[[str], "DetectorFacts | str"]
 
 
 def build(reader: Reader, record: Read, known: KnownDetectors) -> Rule | None:
-    """Return the rule of a record; None if anything about it was reported."""
-    reader.rule = record["name"] if record["name"] is not BAD else ""
+    """Return the rule of a record; None if anything about it was reported now or while reading."""
     before = len(reader.problems)
     builder = _Builder(reader, record, known)
     try:

@@ -252,6 +252,7 @@ RULE: Final = Record(
         "shadow": Entry(Truth(), "Runs and is recorded; nobody is sent.", False),
     },
     about="A Gridwarden rule.",
+    named="name",
 )
 FILE: Final = Record(
     {"rules": Entry(Many(RULE), "Several rules in one file.", required=True)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from rules import document
 from rules.build import DetectorFacts, KnownDetectors, build
 from rules.grammar import FILE, RULE
 from rules.lint import lint
-from rules.model import Rule, RuleSet, rule_set
+from rules.model import RuleSet, rule_set
 from rules.problems import Problem, RuleErrors, listing, suggest
 from rules.shapes import BAD, Read, Reader
 
@@ -44,33 +44,65 @@ def load(
         With every problem of every file.
     """
     known = registered if known_detectors is None else _lookup_in(known_detectors)
-    rules: list[Rule] = []
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    nodes: dict[str, yaml.Node] = {}
+    readers: list[Reader] = []
+    found: list[_Found] = []
     for file in sorted(files):
         reader = Reader(file, files[file])
-        try:
-            root = document.read(file, files[file])
-        except document.DocumentError as error:
-            problems.append(error.problem)
-            continue
-        for record in _records(reader, root):
-            rule = build(reader, record, known)
-            name = record["name"]
-            if name is not BAD:
-                if name in nodes:
-                    reader.report(record.at("name"), f'a second rule is named "{name}"')
-                nodes.setdefault(name, record.node)
-            if rule is not None:
-                rules.append(rule)
-        problems += reader.problems
-        warnings += reader.warnings
-    problems += _strangers(rules, set(nodes))
+        readers.append(reader)
+        found += [_Found(reader, record, known) for record in _records(reader)]
+    _compare(found)
+    problems = [problem for reader in readers for problem in reader.problems]
     if problems:
         raise RuleErrors(problems)
-    warnings += lint(rules)
+    rules = [one.rule for one in found if one.rule is not None]
+    warnings = [warning for reader in readers for warning in reader.warnings] + lint(rules)
     return rule_set(rules, tuple(map(str, sorted(warnings))))
+
+
+class _Found:
+    """A rule as read and, if nothing is wrong with it, as built."""
+
+    def __init__(self, reader: Reader, record: Read, known: KnownDetectors) -> None:
+        self.reader = reader
+        self.record = record
+        self.name = str(record["name"]) if record["name"] is not BAD else ""
+        reader.rule = self.name
+        self.rule = build(reader, record, known)
+
+    def others(self) -> Iterator[tuple[str, yaml.Node]]:
+        """Yield the rules that this one names, and where."""
+        for name in self.record["inhibits"] or ():
+            yield name, self.record.at("inhibits")
+        for entry in self.record["unless"] or ():
+            if entry["alert"]:
+                yield entry["alert"], entry.at("alert")
+
+
+def _compare(found: list[_Found]) -> None:
+    """Report names that two rules have, and names that no rule has."""
+    names: dict[str, _Found] = {}
+    for one in found:
+        one.reader.rule = one.name
+        if one.name and (first := names.setdefault(one.name, one)) is not one:
+            line = first.record.at("name").start_mark.line + 1
+            one.reader.report(
+                one.record.at("name"),
+                f'a second rule is named "{one.name}"',
+                hint=f"the first is {first.reader.file}:{line}",
+            )
+    for one in found:
+        one.reader.rule = one.name
+        for other, node in one.others():
+            if other == one.name:
+                one.reader.report(node, "the rule names itself", got=f'"{other}"')
+            elif other not in names:
+                known = set(names) - {one.name}
+                one.reader.report(
+                    node,
+                    f'unknown rule "{other}"',
+                    wanted=f"one of {listing(known, 30)}",
+                    hint=suggest(other, known),
+                )
 
 
 @cache
@@ -101,8 +133,13 @@ def _unknown(name: str, known: Mapping[str, DetectorFacts] | list[str]) -> str:
     return "; ".join(filter(None, [*parts, suggest(name, known)]))
 
 
-def _records(reader: Reader, root: yaml.Node | None) -> list[Read]:
+def _records(reader: Reader) -> list[Read]:
     """Return the rules of a file as records."""
+    try:
+        root = document.read(reader.file, reader.source)
+    except document.DocumentError as error:
+        reader.problems.append(error.problem)
+        return []
     if root is None:
         reader.warnings.append(Problem(reader.file, 1, 1, "the file is empty"))
         return []
@@ -112,36 +149,5 @@ def _records(reader: Reader, root: yaml.Node | None) -> list[Read]:
     if several:
         whole = FILE.read(reader, root)
         return [r for r in whole["rules"] or () if isinstance(r, Read)]
-    reader.rule = _name_of(root)
     record = RULE.read(reader, root)
     return [record] if isinstance(record, Read) else []
-
-
-def _name_of(root: yaml.Node) -> str:
-    """Return the name of the only rule, so that also its first problems can name it."""
-    if isinstance(root, yaml.MappingNode):
-        for key, value in root.value:
-            if isinstance(value, yaml.ScalarNode) and getattr(key, "value", None) == "name":
-                return str(value.value)[:64]
-    return ""
-
-
-def _strangers(rules: list[Rule], names: set[str]) -> list[Problem]:
-    """Return references to rules that no file has."""
-    found: list[Problem] = []
-    for rule in rules:
-        for other in (*rule.inhibits, *(u.alert for u in rule.unless if u.alert)):
-            if other == rule.name or other not in names:
-                message = f'unknown rule "{other}"' if other != rule.name else "it names itself"
-                found.append(
-                    Problem(
-                        rule.file,
-                        rule.line,
-                        1,
-                        message,
-                        rule.name,
-                        wanted=f"one of {listing(names - {rule.name}, 30)}",
-                        hint=suggest(other, names - {rule.name}),
-                    )
-                )
-    return found

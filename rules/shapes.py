@@ -347,11 +347,16 @@ def _pairs(reader: Reader, node: yaml.MappingNode) -> list[tuple[str, yaml.Node,
 
 @dataclass(frozen=True)
 class Record(Shape):
-    """A mapping with known keys. `single` reads a value that is no mapping as that key's."""
+    """A mapping with known keys.
+
+    ``single`` reads a value that is no mapping as that key's. ``named`` is the key by which
+    problems within it are told apart.
+    """
 
     entries: Mapping[str, Entry]
     about: str = ""
     single: str = ""
+    named: str = ""
 
     @property
     def wanted(self) -> str:  # type: ignore[override]
@@ -361,6 +366,8 @@ class Record(Shape):
     def read(self, reader: Reader, node: yaml.Node) -> Any:
         """Return a :class:`Read` with every entry's value or default."""
         record = Read(node)
+        if self.named:
+            reader.rule = _name_in(node, self.named)
         if self.single and not isinstance(node, yaml.MappingNode):
             record[self.single] = self.entries[self.single].shape.read(reader, node)
             record.nodes[self.single] = node
@@ -407,6 +414,13 @@ class Record(Shape):
         return (
             {"anyOf": [self.entries[self.single].shape.schema(), schema]} if self.single else schema
         )
+
+
+def _name_in(node: yaml.Node, key: str) -> str:
+    for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(value, yaml.ScalarNode) and name.value == key:
+            return str(value.value)[:64]
+    return ""
 
 
 @dataclass(frozen=True)
