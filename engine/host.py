@@ -7,10 +7,10 @@ at the same place of the log whatever the block sizes and however many shards th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -39,29 +39,14 @@ _SOURCE_SHIFT = 48
 """Token of a row: source index above, row number below."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A row that ended in quarantine.
+class Refuse(Protocol):
+    """Takes rows that end in quarantine."""
 
-    Parameters
-    ----------
-    source : str
-        Input it came from.
-    position : int
-        Row number in it, from 1.
-    fault : Fault
-        Why.
-    detail : str
-        What exactly, where more is known than the reason.
-    raw : mapping of str to str
-        The original columns.
-    """
+    def block(self, block: ReadingBlock, fault: NDArray[np.uint8]) -> object:
+        """Take the rows of a block that have a fault."""
 
-    source: str
-    position: int
-    fault: Fault
-    detail: str
-    raw: Mapping[str, Any]
+    def event(self, event: Event) -> object:
+        """Take an event that has a fault."""
 
 
 @dataclass(slots=True)
@@ -89,8 +74,8 @@ class Host:
         Shard and row in it of each meter of the blocks; None with a single shard.
     on_lines : callable
         Takes sorted lines about alerts.
-    on_refused : callable
-        Takes quarantined rows.
+    refuse : Refuse
+        Takes quarantined rows and events.
     """
 
     def __init__(
@@ -98,7 +83,7 @@ class Host:
         shards: Sequence[ShardRunner],
         *,
         on_lines: Callable[[Sequence[AlertChange]], None],
-        on_refused: Callable[[Sequence[Refused]], None],
+        refuse: Refuse,
         routes: NDArray[np.int32] | None = None,
     ) -> None:
         self.shards = list(shards)
@@ -115,7 +100,7 @@ class Host:
         self.clock_ns: int | None = None
         self.events_seen: set[str] = set()
         self._on_lines = on_lines
-        self._on_refused = on_refused
+        self._refuse = refuse
         self._sources: list[str] = []
         self._held: dict[int, dict[str, Any]] = {}
 
@@ -154,7 +139,11 @@ class Host:
             counts.by_status[status.name.lower()] += int(by_status[status])
         refused = np.flatnonzero(results.status == Status.QUARANTINED)
         if len(refused):
-            self._refuse(block, refused, results.fault[refused])
+            for value, n in zip(
+                *np.unique(results.fault[refused], return_counts=True), strict=True
+            ):
+                self._count_reason(counts, Fault(int(value)), int(n))
+            self._refuse.block(block, results.fault)
         if by_status[HELD]:
             for i in np.flatnonzero(results.status == HELD).tolist():
                 self._held[int(token[i])] = _raw(block.raw, i)
@@ -204,42 +193,13 @@ class Host:
             return
         counts.by_status["quarantined"] += 1
         self._count_reason(counts, fault, 1)
-        raw = {
-            "event_id": event.event_id,
-            "ts": event.ts_ns,
-            "kind": event.kind,
-            "subject_id": event.subject_id,
-            "place": event.place,
-            "attrs": dict(event.attrs),
-        }
-        self._on_refused([Refused(event.source, event.position, fault, detail, raw)])
+        self._refuse.event(replace(event, fault=fault, detail=detail))
 
     def _broadcast(self, record: LogRecord) -> None:
         for shard in self.shards:
             shard.feed(record)
 
-    # -- quarantine -----------------------------------------------------------------------
-
-    def _refuse(
-        self, block: ReadingBlock, rows: NDArray[np.int64], fault: NDArray[np.uint8]
-    ) -> None:
-        counts = self.counts[block.source]
-        values, number = np.unique(fault, return_counts=True)
-        for value, n in zip(values.tolist(), number.tolist(), strict=True):
-            self._count_reason(counts, Fault(value), n)
-        raws = block.raw.take(pa.array(rows)).to_pylist() if block.raw is not None else None
-        self._on_refused(
-            [
-                Refused(
-                    block.source,
-                    int(block.position[row]),
-                    Fault(int(fault[i])),
-                    "",
-                    raws[i] if raws is not None else {},
-                )
-                for i, row in enumerate(rows.tolist())
-            ]
-        )
+    # -- counts ---------------------------------------------------------------------------
 
     @staticmethod
     def _count_reason(counts: Counts, fault: Fault, n: int) -> None:
@@ -250,7 +210,6 @@ class Host:
         """Count rows that waited for their successors and are now decided."""
         for shard in self.shards:
             settled = shard.intake.settled()
-            refused: list[Refused] = []
             for token, status, fault in zip(
                 settled.token.tolist(), settled.status.tolist(), settled.fault.tolist(), strict=True
             ):
@@ -261,9 +220,8 @@ class Host:
                 if status == Status.QUARANTINED:
                     self._count_reason(counts, Fault(fault), 1)
                     position = token & ((1 << _SOURCE_SHIFT) - 1)
-                    refused.append(Refused(source, position, Fault(fault), "", raw))
-            if refused:
-                self._on_refused(refused)
+                    block = _one_row(source, position, fault, raw)
+                    self._refuse.block(block, block.fault)
 
     def _source(self, name: str) -> int:
         if name not in self._sources:
@@ -353,7 +311,27 @@ def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 
 
 def _raw(batch: pa.RecordBatch | None, row: int) -> dict[str, Any]:
-    return {} if batch is None else dict(batch.slice(row, 1).to_pylist()[0])
+    """Return the original columns of one row as text."""
+    if batch is None:
+        return {}
+    values = batch.slice(row, 1).to_pylist()[0]
+    return {name: None if v is None else str(v) for name, v in values.items()}
+
+
+def _one_row(source: str, position: int, fault: int, raw: Mapping[str, Any]) -> ReadingBlock:
+    """Return a block of one row, for a row whose block is gone."""
+    names = raw or {"meter_id": None, "ts": None, "value": None}
+    columns = [pa.array([value], pa.string()) for value in names.values()]
+    return ReadingBlock(
+        source,
+        np.array([position], np.int64),
+        np.array([-1], np.int32),
+        np.zeros(1, np.int64),
+        np.full(1, np.nan),
+        np.zeros(1, np.int64),
+        np.array([fault], np.uint8),
+        pa.record_batch(columns, names=list(names)),
+    )
 
 
 @dataclass(slots=True)

@@ -16,29 +16,33 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
-from connectors.quarantine import QuarantineFile
-from connectors.tables import read_meters, read_places, read_subjects
+from numpy.typing import NDArray
 
 from connectors.errors import InputError
 from connectors.ids import IdMap
 from connectors.merge import Log, source_state
 from connectors.normalise import Directory
-from connectors.records import Counts, Fault
+from connectors.people import read_workers
+from connectors.quarantine import QuarantineWriter
+from connectors.records import Counts, Event, Fault, ReadingBlock
 from connectors.sources import EventSource, ReadingSource, Source
+from connectors.tables import read_meters, read_places, read_subjects
 from detectors.base import NS
-from engine import library, snapshot
+from engine import library
 from engine.config import Config
-from engine.host import BudgetUse, Host, Refused
+from engine.desk import Desk
+from engine.host import BudgetUse, Host
 from engine.packing import pack, unpack
 from engine.places import PlaceLayout, PlaceTree
 from engine.registry import Registry
+from engine.roster import GRIDWORKER, Worker
 from engine.shard import ShardRunner
-from engine.sinks import AlertsFile, as_row
+from engine.sinks import AlertsFile
+from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store import Store
 from rules.alerts import AlertChange
 from rules.model import RuleSet
 
-SHARD = "embedded"
 SNAPSHOT_EVERY_S = 20.0
 """Wall time between snapshots of a replay; when they are taken changes nothing in the result."""
 
@@ -137,8 +141,8 @@ def directory_of(registry: Registry) -> Directory:
     placed = (meters.subject >= 0) & (registry.subjects.community[meters.subject] >= 0)
     intervals = np.array([c.interval_s for c in registry.classes] or [0], np.int32)
     meter_ids, subject_ids = IdMap(), IdMap()
-    meter_ids.add(meters.meter_id)
-    subject_ids.add(registry.subjects.subject_id)
+    meter_ids.put(meters.meter_id, np.arange(len(meters)))
+    subject_ids.put(registry.subjects.subject_id, np.arange(len(registry.subjects)))
     return Directory(
         meters=meter_ids,
         meter_zone=meters.zone,
@@ -158,6 +162,55 @@ def layout_of(config: Config) -> PlaceLayout:
 def load_registry(meters: str, subjects: str, config: Config) -> Registry:
     """Read the tables and return the registry."""
     return Registry(read_meters(meters), read_subjects(subjects), layout_of(config))
+
+
+def _place_names(path: str | None) -> dict[str, str]:
+    """Return code → name of a places file."""
+    if path is None:
+        return {}
+    table = read_places(path)
+    return dict(zip(table.place.to_pylist(), table.label.to_pylist(), strict=True))
+
+
+SHIFTS = {"day": "08:00-20:00", "night": "20:00-08:00", "always": "", "": ""}
+"""Words for shifts in a workers file; anything else is read as hours."""
+
+
+def open_store(
+    url: str, rules: RuleSet, config: Config, workers: str | None, zone: str = "Asia/Shanghai"
+) -> Store:
+    """Open a store with a desk for these rules, and enter the workers of a file."""
+    desk = Desk(
+        rules=rules,
+        queue=config.queue,
+        layout=layout_of(config),
+        zone=zone,
+        shadow_places=config.rules.shadow_places,
+    )
+    store = Store.open(url, desk=desk)
+    if workers is not None:
+        table = read_workers(workers)
+        rows = zip(
+            table.worker_id.to_pylist(),
+            table.person.to_pylist(),
+            table.grids.to_pylist(),
+            table.role.to_pylist(),
+            table.shift.to_pylist(),
+            table.stand_in.to_pylist(),
+            strict=True,
+        )
+        store.rosters.put_workers(
+            Worker(
+                worker_id=worker_id,
+                name=name or "",
+                grids=tuple(grids or ()),
+                role=role or GRIDWORKER,
+                shift=SHIFTS.get((shift or "").strip().lower(), shift or ""),
+                stand_in=stand_in or None,
+            )
+            for worker_id, name, grids, role, shift, stand_in in rows
+        )
+    return store
 
 
 class Replay:
@@ -190,9 +243,7 @@ class Replay:
             options.rules or config.rules.path, {**config.rules.budgets, **options.budgets}
         )
         self.registry = load_registry(options.meters, options.subjects, config)
-        self.tree = PlaceTree(
-            layout_of(config), read_places(options.places).names() if options.places else {}
-        )
+        self.tree = PlaceTree(layout_of(config), _place_names(options.places))
         self._on_progress = on_progress
         self._on_lines = on_lines
         self._keep = keep or options.report is not None
@@ -201,19 +252,21 @@ class Replay:
         self._lines = 0
         self._stopping = False
         self.rows = 0
+        self.warnings: list[str] = []
+        """What went wrong without harm to the result (a full disk, a torn snapshot)."""
 
     def run(self) -> ReplayResult:
         """Run to the end of the inputs, or until stopped; return what it came to."""
         began = time.perf_counter()
         with ExitStack() as stack:
-            store = Store.open(self.options.store) if self.options.store else None
+            store = self._open_store()
             if store is not None:
                 stack.callback(store.close)
             host = self._host()
             saved = self._resume(store, host)
             log = self._open_log(saved)
             stack.callback(log.close)
-            self._open_outputs(saved, store, stack)
+            self._open_outputs(saved, store)
             stack.enter_context(_Interrupts(self))
             finished = self._loop(log, host, store)
             if finished:
@@ -236,6 +289,12 @@ class Replay:
                 registry=self.registry,
             )
 
+    def _open_store(self) -> Store | None:
+        if not self.options.store:
+            return None
+        zone = (self.registry.zones or ["UTC"])[0]
+        return open_store(self.options.store, self.rules, self.config, self.options.workers, zone)
+
     def stop(self) -> None:
         """Ask the loop to end after the present block."""
         self._stopping = True
@@ -244,7 +303,7 @@ class Replay:
 
     def _host(self) -> Host:
         shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
-        return Host([shard], on_lines=self._take_lines, on_refused=self._take_refused)
+        return Host([shard], on_lines=self._take_lines, refuse=self)
 
     def _loop(self, log: Log, host: Host, store: Store | None) -> bool:
         saved_at = time.monotonic()
@@ -284,19 +343,24 @@ class Replay:
 
     # -- outputs --------------------------------------------------------------------------
 
-    def _open_outputs(
-        self, saved: dict[str, Any] | None, store: Store | None, stack: ExitStack
-    ) -> None:
+    def _open_outputs(self, saved: dict[str, Any] | None, store: Store | None) -> None:
         offset = 0 if saved is None else int(saved["alerts_offset"])
         self._alerts = None
         if self.options.alerts:
             self._alerts = AlertsFile(self.options.alerts, offset)
-        self._quarantine = None
-        if self.options.quarantine:
-            at = None if saved is None else saved["quarantine"]
-            self._quarantine = QuarantineFile(self.options.quarantine, state=at)
-            stack.callback(self._quarantine.close)
+        resume = None if saved is None else saved["quarantine"]
+        self._quarantine = QuarantineWriter(self.options.quarantine, resume=resume)
         self._store = store
+
+    def block(self, block: ReadingBlock, fault: NDArray[np.uint8]) -> None:
+        """Take quarantined rows."""
+        if self.options.quarantine:
+            self._quarantine.block(block, fault)
+
+    def event(self, event: Event) -> None:
+        """Take a quarantined event."""
+        if self.options.quarantine:
+            self._quarantine.event(event)
 
     def _take_lines(self, lines: Sequence[AlertChange]) -> None:
         mine = [line for line in lines if self._within(line)]
@@ -305,7 +369,7 @@ class Replay:
         if self._alerts is not None:
             self._alerts.write(mine)
         if self._store is not None:
-            self._store.commit(SHARD, self._epoch, self.rows, mine, clock_ns=_ns(mine[-1].at))
+            self._store.commit(self._shard, self._epoch, self.rows, mine, clock_ns=_ns(mine[-1].at))
         self._lines += len(mine)
         self._firing |= {line.alert_id: line.rule for line in mine}
         if self._keep:
@@ -319,13 +383,10 @@ class Replay:
         low, high = self.options.from_ns, self.options.to_ns
         return (low is None or raised >= low) and (high is None or raised < high)
 
-    def _take_refused(self, rows: Sequence[Refused]) -> None:
-        if self._quarantine is not None:
-            self._quarantine.write([as_row(row) for row in rows])
-
     def _close_outputs(self) -> None:
         if self._alerts is not None:
             self._alerts.close()
+        self._quarantine.close()
 
     # -- snapshots ------------------------------------------------------------------------
 
@@ -333,17 +394,22 @@ class Replay:
         """Take over the newest good snapshot of the same replay, if there is one."""
         if store is None:
             return None
-        self._epoch = store.claim(SHARD)
-        self._folder = snapshot_folder(self.options.store or "")
         manifest = self.options.manifest(self.rules, self.config)
         self._manifest = json.loads(json.dumps(manifest))
-        self._current = store.current_snapshot(SHARD)
-        for ref in store.snapshots(SHARD):
+        # Each way to replay has a shard of its own, so that several may share a store.
+        text = json.dumps(self._manifest, sort_keys=True).encode()
+        self._shard = "replay-" + hashlib.sha256(text).hexdigest()[:12]
+        self._epoch = store.claim(self._shard)
+        self._folder = SnapshotFolder(snapshot_folder(self.options.store or ""))
+        self._current = store.current_snapshot(self._shard)
+        refs = store.snapshots(self._shard)
+        for ref in sorted(refs, key=lambda r: r != self._current):
             try:
-                header, arrays = snapshot.read(self._folder, ref)
-            except snapshot.SnapshotFileError:
+                _, header, arrays = self._folder.read(ref)
+            except SnapshotFileError as error:
+                self.warnings.append(str(error))
                 continue
-            if header["manifest"] != self._manifest or header["finished"]:
+            if header["finished"]:
                 return None
             host.restore(header["host"], arrays)
             self.rows = int(header["rows"])
@@ -368,13 +434,22 @@ class Replay:
             "lines": self._lines,
             "firing": self._firing,
             "alerts_offset": 0 if self._alerts is None else self._alerts.offset,
-            "quarantine": None if self._quarantine is None else self._quarantine.state(),
+            "quarantine": self._quarantine.offset(),
             "log": state,
             "host": head,
         }
-        ref = snapshot.write(self._folder, SHARD, self._epoch, self.rows, header, arrays)
-        store.save_snapshot(SHARD, self._epoch, self._current, ref)
+        try:
+            ref = self._folder.write(self._shard, self._epoch, self.rows, header, arrays)
+        except SnapshotFileError as error:
+            # The old snapshot stays current and nothing is lost: a resumed run repeats more.
+            self.warnings.append(str(error))
+            return
+        store.commit(self._shard, self._epoch, self.rows, [], clock_ns=host.clock_ns)
+        store.save_snapshot(self._shard, self._epoch, self._current, ref)
         self._current = ref
+        gone = self._folder.retain(store.snapshots(self._shard), ref)
+        if gone:
+            store.drop_snapshots(self._shard, gone)
 
 
 class _Interrupts:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from engine.host import Refused
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.records import Event, Fault, ReadingBlock
 from rules.alerts import AlertChange
 
 
@@ -25,9 +28,11 @@ class AlertsFile:
         File, or ``-``.
     offset : int, optional
         Bytes to keep of an existing file: what a snapshot had covered.
+    append : bool
+        Keep all of an existing file.
     """
 
-    def __init__(self, path: str, offset: int = 0) -> None:
+    def __init__(self, path: str, offset: int = 0, *, append: bool = False) -> None:
         self.path = path
         self._file: IO[bytes]
         self.count = 0
@@ -35,6 +40,8 @@ class AlertsFile:
             self._file = sys.stdout.buffer
             self.offset = 0
             return
+        if append and Path(path).exists():
+            offset = Path(path).stat().st_size
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._file = open(path, "r+b" if offset and Path(path).exists() else "wb")  # noqa: PTH123, SIM115
@@ -68,27 +75,22 @@ class AlertsFile:
 
 
 class Kept:
-    """Keeps what a sink is given, for callers that want it in memory."""
+    """Keeps what a host hands out, for callers that want it in memory."""
 
     def __init__(self) -> None:
         self.lines: list[AlertChange] = []
-        self.refused: list[Refused] = []
+        self.refused: list[tuple[str, int, Fault]] = []
+        """Source, position and reason of quarantined rows."""
 
     def take_lines(self, lines: Sequence[AlertChange]) -> None:
         """Keep lines."""
         self.lines += lines
 
-    def take_refused(self, rows: Sequence[Refused]) -> None:
-        """Keep quarantined rows."""
-        self.refused += rows
+    def block(self, block: ReadingBlock, fault: NDArray[np.uint8]) -> None:
+        """Keep which rows of a block were refused."""
+        for i in np.flatnonzero(fault).tolist():
+            self.refused.append((block.source, int(block.position[i]), Fault(int(fault[i]))))
 
-
-def as_row(refused: Refused) -> Mapping[str, Any]:
-    """Return a quarantined row as the quarantine file's columns."""
-    return {
-        "source": refused.source,
-        "position": refused.position,
-        "reason": refused.fault.name.lower(),
-        "detail": refused.detail,
-        **refused.raw,
-    }
+    def event(self, event: Event) -> None:
+        """Keep that an event was refused."""
+        self.refused.append((event.source, event.position, event.fault))
