@@ -1,0 +1,163 @@
+"""Tests of rules as YAML, in the manner of ``promtool test rules``.
+
+A file holds cases. A case gives *readings* of meters (run through the whole engine), or *signals*
+of detectors (run through the rule alone, :mod:`rules.rehearsal`), events and outcomes, and the
+alerts that are expected: state, level, time, and words of the sentence. Everything else that is
+raised is a failure. The runner is given from outside; this module compares and reports.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
+
+from rules.alerts import AlertChange
+from rules.cases import NS, Case, Wanted, parse
+
+__all__ = ["Case", "Result", "Run", "compare", "junit", "parse", "report", "run_all"]
+
+Run = Callable[[Case], Sequence[AlertChange]]
+"""Runs a case and returns every line that alerts made."""
+
+
+class Result(NamedTuple):
+    """How a case went; ``lines`` say what was wanted and what was got, empty if it passed."""
+
+    case: Case
+    lines: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything expected happened, and nothing else."""
+        return not self.lines
+
+
+def run_all(cases: Iterable[Case], run: Run) -> list[Result]:
+    """Return how each case goes with a runner."""
+    return [compare(case, run(case)) for case in cases]
+
+
+def compare(case: Case, changes: Iterable[AlertChange]) -> Result:
+    """Return how the alerts of a run differ from those that a case expects."""
+    got = _by_alert(case, changes)
+    lines: list[str] = []
+    for key in sorted({*got, *((e.rule, e.subject) for e in case.expect)}):
+        wanted = [e.changes for e in case.expect if (e.rule, e.subject) == key]
+        alerts = got.get(key, [])
+        for i in range(max(len(wanted), len(alerts))):
+            mine = wanted[i] if i < len(wanted) else ()
+            theirs = alerts[i] if i < len(alerts) else []
+            found = _differences(case, mine, theirs)
+            if found:
+                number = f" (alert {i + 1})" if max(len(wanted), len(alerts)) > 1 else ""
+                lines += [f"{key[0]} · {key[1]}{number}", *(f"  {line}" for line in found)]
+    return Result(case, tuple(lines))
+
+
+def _by_alert(
+    case: Case, changes: Iterable[AlertChange]
+) -> dict[tuple[str, str], list[list[AlertChange]]]:
+    alerts: dict[str, list[AlertChange]] = {}
+    for change in sorted(changes, key=lambda c: (c.at, c.alert_id, c.seq)):
+        alerts.setdefault(change.alert_id, []).append(change)
+    found: dict[tuple[str, str], list[list[AlertChange]]] = {}
+    for lines in alerts.values():
+        if _ns(lines[0].raised_at) >= case.from_ns and lines[0].rule in case.rules:
+            key = (lines[0].rule, lines[0].subject_id or lines[0].place)
+            found.setdefault(key, []).append(lines)
+    return found
+
+
+def _differences(case: Case, wanted: Sequence[Wanted], got: Sequence[AlertChange]) -> list[str]:
+    lines: list[str] = []
+    for i in range(max(len(wanted), len(got))):
+        want = wanted[i] if i < len(wanted) else None
+        have = got[i] if i < len(got) else None
+        if want is None and have is not None:
+            lines += ["wanted  nothing", f"got     {_said(case, have)}"]
+            continue
+        if want is None:
+            continue
+        if have is None:
+            lines += [f"wanted  {_asked(case, want)}", "got     nothing"]
+            continue
+        at = _ns(have.at)
+        fits = (
+            want.state == str(have.state)
+            and want.level in (None, str(have.level))
+            and want.first_ns <= at <= want.last_ns
+        )
+        if not fits:
+            lines += [f"wanted  {_asked(case, want)}", f"got     {_said(case, have)}"]
+        for language, words in (("zh", want.zh), ("en", want.en)):
+            text = have.reason[language]
+            lines += [
+                line
+                for word in words
+                if word not in text
+                for line in (f"wanted  {language}: … {word} …", f"got     {language}: {text}")
+            ]
+    return lines
+
+
+def _asked(case: Case, want: Wanted) -> str:
+    span = _when(case, want.first_ns)
+    if want.last_ns != want.first_ns:
+        span += f" .. {_when(case, want.last_ns)}"
+    return " ".join(filter(None, [want.state, want.level, "at", span]))
+
+
+def _said(case: Case, have: AlertChange) -> str:
+    return f"{have.state} {have.level} at {_when(case, _ns(have.at))}"
+
+
+def _when(case: Case, at_ns: int) -> str:
+    """Return a time as cases write it, and as clocks show it."""
+    left = (at_ns - case.start_ns) // NS
+    parts = []
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        n, left = divmod(left, seconds) if left >= 0 else (0, left)
+        parts.append(f"{n}{unit}" if n else "")
+    local = dt.datetime.fromtimestamp(at_ns // NS, ZoneInfo(case.zone))
+    return f"{''.join(parts) or '0s'} ({local:%Y-%m-%d %H:%M})"
+
+
+def _ns(text: str) -> int:
+    return int(dt.datetime.fromisoformat(text).timestamp() * 1_000_000) * 1_000
+
+
+def report(results: Sequence[Result]) -> str:
+    """Return the outcome of a run for a terminal: failures with their differences, then a count."""
+    lines: list[str] = []
+    for result in results:
+        if not result.passed:
+            lines.append(f'{result.case.file}:{result.case.line}: FAILED "{result.case.name}"')
+            lines += [f"    {line}" for line in result.lines]
+    failed = sum(not result.passed for result in results)
+    lines.append(f"{len(results)} tests, {len(results) - failed} passed, {failed} failed")
+    return "\n".join(lines)
+
+
+def junit(results: Sequence[Result]) -> str:
+    """Return the outcome of a run as JUnit XML, one suite per file."""
+    root = ET.Element("testsuites", name="gridwarden rules test")
+    for file in sorted({result.case.file for result in results}):
+        mine = [result for result in results if result.case.file == file]
+        failed = str(sum(not result.passed for result in mine))
+        suite = ET.SubElement(
+            root, "testsuite", name=file, tests=str(len(mine)), failures=failed, errors="0"
+        )
+        for result in mine:
+            case = ET.SubElement(
+                suite, "testcase", classname=",".join(result.case.rules), name=result.case.name,
+                file=file, line=str(result.case.line),
+            )  # fmt: skip
+            if not result.passed:
+                text = "\n".join(result.lines)
+                failure = ET.SubElement(case, "failure", message=result.lines[0])
+                failure.text = text
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode")
