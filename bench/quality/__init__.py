@@ -1,0 +1,1 @@
+"""Detection quality against real data and today's practice."""

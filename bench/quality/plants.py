@@ -1,0 +1,288 @@
+"""How well covert production of closed plants is found, against today's practice.
+
+``python -m bench.quality.plants [--cases 24] [--json out.json]``
+
+Every case is scored as the shipped rule would: a false or true *case* is one alert, its moment the
+due time of the slot that tipped it. Practice: night ≥ 1.5 × day, a day over 3 × the median, a month
+over 1.3 × the first, and an exponentially weighted z score over 6.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.quality import plants_cases as cases
+from bench.quality.plants_cases import DAY, UTC_OFFSET, Case, Source
+from detectors.base import NS, Frame, lookup
+from detectors.production import Production
+
+Array = NDArray[Any]
+H = 1.0
+"""Line of evidence at the rule's default budget, nats above the prior."""
+HISTORY_DAYS, DAYS = 60, 180
+SLOT_NS = 900 * NS
+FIRST_DAYS = range(18_262, 18_262 + 366, 30)  # batches begin all over 2020
+
+
+@dataclass(frozen=True)
+class Alert:
+    """When it was raised, in slots of the batch, and the onset of its case."""
+
+    raised: float
+    onset: int
+
+
+def make_batch(
+    source: Source, kinds: Iterable[str], seed: int, history: int | None = None
+) -> list[Case]:
+    """Return one case of each kind, all beginning on the same day of some season."""
+    out = []
+    for j, kind in enumerate(kinds):
+        rng = np.random.default_rng([seed, j, 7])
+        first_day = FIRST_DAYS[seed % len(FIRST_DAYS)]
+        rest = (first_day + 3 + np.arange(DAYS)) % 7 >= 5
+        rest |= rng.random(DAYS) < 0.02
+        known = int(rng.choice([0, 5, 14, 28, 45, 60], p=[0.05, 0.05, 0.1, 0.2, 0.3, 0.3]))
+        known = known if history is None else history
+        case = cases.base_case(source, rng, kind, first_day, DAYS, rest, HISTORY_DAYS)
+        case.kw[: (HISTORY_DAYS - known) * DAY] = np.nan
+        if kind in cases.COVERT:
+            cases.COVERT[kind](source, case)
+        else:
+            cases.harmless(source, case)
+        out.append(case)
+    return out
+
+
+def notices(case: Case) -> list[tuple[int, str, float, float, float]]:
+    """Return (slot of filing, kind, start, end, value), times in slots of the batch."""
+    out: list[tuple[int, str, float, float, float]] = []
+    for permit in case.permits:
+        for d in range(permit["first"], min(permit["last"] + 1, DAYS)):
+            if case.weekday(d) + 1 in permit["days"]:
+                a, b = (d * DAY + 4 * h for h in permit["hours"])
+                out.append((d * DAY, "permit", a, b, permit["kw"]))
+    for a, b, kw in case.tests:
+        out.append((max(0, a - 2 * DAY), "approved_test", a, b, kw))
+    for at, code in case.visits:
+        out.append((int(at), "vehicle", at, at, code))
+    return sorted(out)
+
+
+def run_detector(
+    batch: list[Case], name: str = "production", vehicles: bool = True, **params: float
+) -> tuple[Production, Array, Array]:
+    """Run the detector over a batch day by day; return it, its urgency and onsets (T, N)."""
+    n = len(batch)
+    detector = lookup(name)(n, interval_s=900, zone=np.arange(n, dtype=np.uint8), **params)
+    assert isinstance(detector, Production)
+    rows = np.arange(n)
+    first = batch[0].first_day * DAY - UTC_OFFSET
+    closed = np.array([(first + case.closed) * SLOT_NS for case in batch])
+    detector.inform("closed", rows, closed, closed)
+    latitude = np.array([case.latitude for case in batch], np.float32)
+    detector.inform("latitude", rows, closed, closed, latitude)
+    values = np.stack([case.kw for case in batch], axis=1)[:, None, :].astype(np.float32) / 4
+    slot = np.broadcast_to((np.arange(DAYS * DAY) % DAY)[:, None], (DAYS * DAY, n))
+    day = batch[0].first_day + np.arange(DAYS * DAY)[:, None] // DAY + np.zeros((1, n), int)
+    rest = np.repeat(np.stack([case.rest for case in batch], axis=1), DAY, axis=0)
+    told = [
+        (filed, row, kind, a, b, v)
+        for row, case in enumerate(batch)
+        for filed, kind, a, b, v in notices(case)
+        if vehicles or kind != "vehicle"
+    ]
+    told.sort(key=lambda notice: notice[:2])
+    urgency, onset, at = [], [], 0
+    for d in range(DAYS):
+        a, b = d * DAY, (d + 1) * DAY
+        while at < len(told) and told[at][0] < b:
+            _, row, kind, start, end, value = told[at]
+            moments = (np.array([start, end]) + first) * SLOT_NS
+            detector.inform(
+                kind,
+                np.array([row]),
+                moments[:1].astype(np.int64),
+                moments[1:].astype(np.int64),
+                np.array([value], np.float32),
+            )
+            at += 1
+        frame = Frame(
+            first + a, values[a:b], slot[a:b].astype(np.int32), day[a:b].astype(np.int32), rest[a:b]
+        )
+        out = detector.step(frame)
+        urgency.append(out.urgency)
+        onset.append(out.onset - first)
+    return detector, np.concatenate(urgency), np.concatenate(onset)
+
+
+def alerts_of(urgency: Array, onset: Array, line: float = H) -> list[Alert]:
+    """Return the alerts of one plant at a line of evidence (nats)."""
+    index = int(np.searchsorted(Production.grid * np.log(10), line - 1e-6))
+    firing = np.flatnonzero(urgency > index)
+    out: list[Alert] = []
+    seen: set[int] = set()
+    for t in firing:
+        if int(onset[t]) not in seen:
+            seen.add(int(onset[t]))
+            out.append(Alert(float(t + 2), int(onset[t])))
+    return out
+
+
+# -- practice ----------------------------------------------------------------------------------
+
+
+def practice(case: Case) -> dict[str, list[Alert]]:
+    """Return the alerts of today's rules; consecutive days are one alert."""
+    first = case.closed // DAY
+    flat = np.nan_to_num(case.kw)[case.closed :]
+    days = flat.reshape(-1, DAY)
+    total = days.sum(axis=1)
+    night = days[:, :24].sum(axis=1)
+    night[1:] += days[:-1, 88:].sum(axis=1)
+    before = np.append(np.inf, days[:-1, 24:88].sum(axis=1))
+    median = np.array([np.median(total[d - 30 if d > 30 else 0 : d + 1]) for d in range(len(total))])
+    month = np.convolve(total, np.ones(30))[: len(total)]
+    mean, var, late = flat[:DAY].mean(), flat[:DAY].var() + 1e-6, np.zeros(len(flat), bool)
+    for t in range(DAY, len(flat)):
+        step = flat[t] - mean
+        late[t] = step > 6 * np.sqrt(var)
+        if not late[t]:
+            mean += 0.01 * step
+            var += 0.01 * (step**2 - var)
+    steps = np.flatnonzero(late)
+    fresh = steps[np.diff(steps, prepend=-9 * DAY) > DAY]
+    return {
+        "night >= 1.5 day": _daily(night >= 1.5 * before, first, 24),
+        "day > 3 median": _daily((np.arange(len(total)) > 6) & (total > 3 * median), first, DAY),
+        "month total": _daily((np.arange(len(total)) > 58) & (month > 1.3 * month[29]), first, DAY),
+        "EW z > 6": [Alert(float(case.closed + t + 2), int(case.closed + t)) for t in fresh],
+    }
+
+
+def _daily(fires: Array, first: int, lag: int) -> list[Alert]:
+    """Return an alert for each stretch of days, raised `lag` slots into its first day."""
+    starts = np.flatnonzero(fires & ~np.append(False, fires[:-1]))
+    return [Alert(float((first + d) * DAY + lag), int(first + d) * DAY) for d in starts]
+
+
+# -- evaluation --------------------------------------------------------------------------------
+
+
+def night_of(case: Case, alerts: list[Alert]) -> int | None:
+    """Return in which night of runs the first alert after their begin came, 1 = the first.
+
+    A night counts until 08:00 of the next morning (a run by day until midnight). None if an alert
+    before any run stands (it would be no news), or none came.
+    """
+    begin = case.runs[0][0]
+    raised = [a.raised for a in alerts if a.raised >= begin]
+    if not raised:
+        return None
+    for j, (start, _) in enumerate(case.runs):
+        end = (start // DAY + 1) * DAY + 32 if start % DAY >= 68 else (start // DAY + 1) * DAY
+        if start % DAY < 24:
+            end = start // DAY * DAY + 32
+        if raised[0] <= end:
+            return j + 1
+    return len(case.runs) + 1
+
+
+def evaluate(
+    source: Source, batches: int, seed: int = 0, line: float = H, history: int | None = None
+) -> dict[str, Any]:
+    """Run all kinds over `batches` seasons; return found shares, delays and false rates."""
+    found: dict[str, dict[str, list[int | None]]] = defaultdict(lambda: defaultdict(list))
+    false: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    years: dict[str, float] = defaultdict(float)
+    curve = np.zeros(len(Production.grid))
+    kinds = (*cases.COVERT, *cases.COVERT, *cases.CAUSES, *cases.CAUSES, *(["mixture"] * 8), "charger")
+    for b in range(batches):
+        batch = make_batch(source, kinds, seed + b, history)
+        _, urgency, onset = run_detector(batch)
+        _, without, onset_without = run_detector(batch, vehicles=False)
+        for i, case in enumerate(batch):
+            table = practice(case)
+            table["gridwarden"] = alerts_of(urgency[:, i], onset[:, i], line)
+            table["power alone"] = alerts_of(without[:, i], onset_without[:, i], line)
+            if case.runs:
+                for method, alerts in table.items():
+                    found[case.kind][method].append(night_of(case, alerts))
+                continue
+            years[case.kind] += (case.slots - case.closed) / DAY / 365
+            for method, alerts in table.items():
+                false[case.kind][method] += len(alerts)
+            if case.kind != "charger":
+                for j, h in enumerate(Production.grid * np.log(10)):
+                    curve[j] += len(alerts_of(urgency[:, i], onset[:, i], float(h) - 1e-3))
+    return {
+        "found": {kind: {m: _summary(v) for m, v in by.items()} for kind, by in found.items()},
+        "false": {k: {m: c / years[k] for m, c in by.items()} for k, by in false.items()},
+        "false_per_plant_year": _overall(false, years),
+        "curve": (curve / sum(y for k, y in years.items() if k != "charger")).tolist(),
+        "plant_years": sum(years.values()),
+    }
+
+
+def _summary(nights: list[int | None]) -> dict[str, float]:
+    late = np.array([np.inf if n is None else n for n in nights])
+    return {
+        "same": float((late <= 1).mean()),
+        "three": float((late <= 3).mean()),
+        "median": float(np.median(late)),
+    }
+
+
+def _overall(false: dict[str, dict[str, int]], years: dict[str, float]) -> dict[str, float]:
+    methods = next(iter(false.values()))
+    kinds = [k for k in false if k != "charger"]
+    total = sum(years[k] for k in kinds)
+    return {m: sum(false[k][m] for k in kinds) / total for m in methods}
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the tables as text."""
+    methods = list(result["false_per_plant_year"])
+    lines = ["found the same night / within three nights of runs / median night"]
+    lines.append(" " * 22 + "".join(f"{m:>20}" for m in methods))
+    for kind, by in result["found"].items():
+        row = "".join(
+            f"{s['same']:8.2f} {s['three']:5.2f} {s['median']:5.0f}" for s in (by[m] for m in methods)
+        )
+        lines.append(f"{kind:22}{row}")
+    lines.append("false cases per plant-year")
+    for kind, by in result["false"].items():
+        lines.append(f"{kind:22}" + "".join(f"{by[m]:20.2f}" for m in methods))
+    overall = result["false_per_plant_year"]
+    lines.append(f"{'all but charger':22}" + "".join(f"{overall[m]:20.2f}" for m in methods))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--batches", type=int, default=13)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--line", type=float, default=H)
+    parser.add_argument("--history", type=int)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    result = evaluate(cases.load(args.data), args.batches, args.seed, args.line, args.history)
+    sys.stdout.write(report(result) + "\n")
+    sys.stdout.write("curve " + " ".join(f"{c:.2f}" for c in result["curve"]) + "\n")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
