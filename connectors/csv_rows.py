@@ -35,7 +35,8 @@ class CsvRows:
         self._source = source
         self._multiline = multiline
         self._chunks = line_chunks(source, multiline=multiline)
-        first = next(self._chunks, None)
+        # Blank lines before the header may fill a chunk of their own.
+        first = next((c for c in self._chunks if c.data.strip(b"\r\n")), None)
         if first is None:
             raise _empty(source, columns)
         header, body, self._first_offset = self._split_header(first)

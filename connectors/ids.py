@@ -21,7 +21,7 @@ _MAX_LOAD = 0.7
 _DICTIONARIES = 8
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _hash(data, start, stop):  # type: ignore[no-untyped-def]
     """Return a 64-bit hash of some bytes, eight at a time (after wyhash's mixing)."""
     h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(stop - start)
@@ -41,7 +41,7 @@ def _hash(data, start, stop):  # type: ignore[no-untyped-def]
     return h ^ (h >> np.uint64(29))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _equal(a, i, n, b, j, m):  # type: ignore[no-untyped-def]
     if n != m:
         return False
@@ -51,7 +51,7 @@ def _equal(a, i, n, b, j, m):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _find(data, i, n, h, slots, text, start):  # type: ignore[no-untyped-def]
     """Return (entry, slot): entry −1 where the id is not there, and the slot where it would go."""
     mask = np.uint64(len(slots) - 1)

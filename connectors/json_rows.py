@@ -46,8 +46,8 @@ class JsonRows:
         self._columns = columns
         self._chunks = line_chunks(source)
         self._lines_only = bool(nested)
-        first = next(self._chunks, None)
-        if first is None or not first.data.strip():
+        first = next((c for c in self._chunks if c.data.strip()), None)
+        if first is None:
             raise source.problem or InputError(
                 self.name, "is empty", got=f"{source.consumed} bytes",
                 wanted=f"{columns.what}, one JSON object a line",

@@ -18,7 +18,7 @@ _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _digits(b, i, n, end):  # type: ignore[no-untyped-def]
     """Return the number in n digits from i, or −1."""
     if i + n > end:
@@ -32,7 +32,7 @@ def _digits(b, i, n, end):  # type: ignore[no-untyped-def]
     return x
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _days(y, m, d):  # type: ignore[no-untyped-def]
     """Return days since 1970-01-01 of a civil date (Hinnant, "chrono-compatible algorithms")."""
     y -= 1 if m <= 2 else 0
@@ -42,7 +42,7 @@ def _days(y, m, d):  # type: ignore[no-untyped-def]
     return era * 146_097 + yoe * 365 + yoe // 4 - yoe // 100 + doy - 719_468
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _month_days(y, m):  # type: ignore[no-untyped-def]
     if m == 2:
         return 29 if (y % 4 == 0 and y % 100 != 0) or y % 400 == 0 else 28

@@ -7,9 +7,10 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -128,10 +129,12 @@ class ByteSource:
             self._pending = b""
             if not packed:
                 return self._broken("the gzip stream breaks off")
+            before = self._inflate.copy()
             try:
                 data = self._inflate.decompress(packed, size)
             except zlib.error as error:
-                return self._broken(f"the gzip stream is damaged ({error})")
+                self._broken(f"the gzip stream is damaged ({error})")
+                return _salvage(before, packed)
             self._pending = self._inflate.unconsumed_tail
             if data:
                 return data
@@ -160,6 +163,15 @@ class ByteSource:
         """Close the file (stdin stays open)."""
         if self.path != "-":
             self._file.close()
+
+
+def _salvage(inflate: Any, packed: bytes) -> bytes:
+    """Return what can be decompressed of a piece in which the stream is damaged."""
+    parts = []
+    with suppress(zlib.error):
+        for byte in packed:
+            parts.append(inflate.decompress(bytes((byte,))))  # noqa: PERF401 (stops at the damage)
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
