@@ -6,8 +6,9 @@ their path; secrets are hidden when printed.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,13 @@ class _Frozen(BaseModel):
 class ClockConfig(_Frozen):
     """Event time: see ARCHITECTURE.md, "Time"."""
 
-    tick_s: int = Field(300, ge=1, le=3600, description="Step of the event clock, seconds.")
+    tick_s: int | None = Field(
+        None,
+        ge=1,
+        le=900,
+        description="Step of the event clock, seconds; default: the largest up to 900 that divides "
+        "all intervals and latenesses.",
+    )
     max_skew_s: int = Field(3600, ge=1, description="How far a stamp may lie ahead unconfirmed.")
     earliest: datetime = datetime(2000, 1, 1, tzinfo=UTC)
     latest: datetime = datetime(2100, 1, 1, tzinfo=UTC)
@@ -50,9 +57,13 @@ class PlaceConfig(_Frozen):
 class QueueConfig(_Frozen):
     """What a grid's queue can bear; acts on tasks, never on alerts."""
 
-    visits_per_day: int | None = Field(None, ge=1, description="Visits a day per grid; none: no limit.")
+    visits_per_day: int | None = Field(
+        None, ge=1, description="Visits a day per grid; none: no limit."
+    )
     fdr: float = Field(0.5, gt=0, le=1, description="False-discovery rate the queue aims for.")
-    check_share: float = Field(0.01, ge=0, le=1, description="Share of held-back alerts sent as checks.")
+    check_share: float = Field(
+        0.01, ge=0, le=1, description="Share of held-back alerts sent as checks."
+    )
     seed: int = 1
 
 
@@ -105,6 +116,32 @@ class Config(_Frozen):
 
         PlaceLayout(self.place.widths, self.place.levels, self.place.shard_level)
         return self
+
+
+def tick_s(config: Config, classes: Iterable[tuple[int, int, int]]) -> int:
+    """Return the step of the event clock for meter classes (interval_s, phase_s, lateness_s).
+
+    Every due time must be a multiple of it: then a row that arrives after a slot is due never gets
+    into it.
+
+    >>> tick_s(Config(), [(3600, 0, 3600), (900, 0, 900)]), tick_s(Config(), [(300, 0, 300)])
+    (900, 300)
+
+    Raises
+    ------
+    ConfigError
+        If the configured step does not divide some class's times.
+    """
+    times = [t for c in classes for t in c if t]
+    if config.clock.tick_s is None:
+        return math.gcd(900, *times)
+    wrong = [t for t in times if t % config.clock.tick_s]
+    if wrong:
+        raise ConfigError(
+            f"clock.tick_s: {config.clock.tick_s} does not divide {wrong[0]} s, an interval or "
+            "lateness of a meter class; leave it out to have it chosen"
+        )
+    return config.clock.tick_s
 
 
 def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rules.calendar import Calendars
 
 from connectors.records import (
     Activation,
@@ -35,7 +34,7 @@ from engine.alertbook import AlertBook
 from engine.build import Builder, PlaceRows
 from engine.census import Census
 from engine.clock import LocalTime, ShardClock
-from engine.config import Config
+from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
 from engine.groups import Group
 from engine.intake import Intake
@@ -43,6 +42,7 @@ from engine.registry import Registry, hash_ids
 from engine.surroundings import ShardSurroundings
 from engine.watch import Raised, Touched, Watch
 from rules.alerts import AlertChange
+from rules.calendar import Calendars
 from rules.model import RuleSet
 
 import pyarrow as pa  # isort: skip
@@ -78,17 +78,23 @@ class ShardRunner:
         Clock, lateness, seed.
     calendars : Calendars
         Rest days by country and year.
-    shadow : tuple of str, optional
-        Places where alerts are recorded and nobody is sent.
+    tick : int, optional
+        Step of the clock in seconds, the same for all shards of a district; default: what this
+        shard's own meters allow.
     """
 
     def __init__(
-        self, registry: Registry, rules: RuleSet, config: Config, calendars: Calendars
+        self,
+        registry: Registry,
+        rules: RuleSet,
+        config: Config,
+        calendars: Calendars,
+        *,
+        tick: int | None = None,
     ) -> None:
         self.registry = registry
         self.rules = rules
         self.config = config
-        self.tick_ns = config.clock.tick_s * NS
         self.now_ns: int | None = None
         """Tick that the shard's clock has entered; None before the first record."""
         self.places = PlaceRows.of(registry)
@@ -107,12 +113,12 @@ class ShardRunner:
         self.lateness_s = builder.lateness_s
         self.local = LocalTime(registry.zones or ["UTC"], calendars, config.calendar)
         self.intake = Intake.of(registry, self.lateness_s)
-        self.clock = ShardClock(
-            [
-                (c.interval_s, c.phase_s, late)
-                for c, late in zip(registry.classes, self.lateness_s, strict=True)
-            ]
-        )
+        times = [
+            (c.interval_s, c.phase_s, late)
+            for c, late in zip(registry.classes, self.lateness_s, strict=True)
+        ]
+        self.clock = ShardClock(times)
+        self.tick_ns = (tick_s(config, times) if tick is None else tick) * NS
         place_groups = [g for g in self.groups if g.detector.grain == "place"]
         self.census = (
             Census(registry, self.places, place_groups[0].slot_s) if place_groups else None
@@ -310,9 +316,9 @@ class ShardRunner:
         assert group.last_slot is not None
         end_ns = ((group.last_slot + 1) * group.slot_s + group.phase_s) * NS
         for watch, link in self._links[g]:
-            corrected = watch.correct(link, rows, signals, end_ns)
-            inverse = np.isin(rows, link.group_rows)
-            touched[self.watches.index(watch)].add(corrected, arrival[inverse])
+            corrected, mine = watch.correct(link, rows, signals, end_ns)
+            if len(corrected):
+                touched[self.watches.index(watch)].add(corrected, arrival[mine])
 
     # -- alerts ---------------------------------------------------------------------------
 

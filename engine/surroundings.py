@@ -143,6 +143,13 @@ class ShardSurroundings:
             return []
         return sorted({w.rule.name for w in self._firing_around(watch, row)})
 
+    def unsettled(self, at_ns: int) -> bool:
+        """Return whether some place is out, or was a moment ago."""
+        return bool(
+            (self.cut_until_ns > at_ns - GRACE_NS).any()
+            or (self.dead_until_ns > at_ns - GRACE_NS).any()
+        )
+
     def inhibited_by(self, watch: Watch, row: int) -> str | None:
         """Return the rule whose alert keeps this one from being raised, or None."""
         if not self._names_matter:

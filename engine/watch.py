@@ -68,6 +68,14 @@ class Link:
     """Whether the group's rows are the rule's rows, all and in order."""
     counter: EpisodeCounter | None = None
     """Counts what the rule's budget is spent on; only for the signal that decides."""
+    _inverse: NDArray[np.int32] | None = None
+
+    def inverse(self) -> NDArray[np.int32]:
+        """Return the rule row of each group row; −1 for rows that are not this rule's."""
+        if self._inverse is None:
+            self._inverse = np.full(self.group.detector.rows, -1, np.int32)
+            self._inverse[self.group_rows] = self.rule_rows
+        return self._inverse
 
 
 @dataclass(slots=True)
@@ -97,6 +105,9 @@ class Surroundings(Protocol):
 
     def alerts(self, watch: Watch, row: int) -> list[str]:
         """Return the rules that fire on this subject or on a place that contains it."""
+
+    def unsettled(self, at_ns: int) -> bool:
+        """Return whether some place is out, or was a moment ago."""
 
     def inhibited_by(self, watch: Watch, row: int) -> str | None:
         """Return the rule whose alert keeps this one from being raised, or None."""
@@ -141,6 +152,8 @@ class Watch:
         self.primary = next(iter(rule.signals), None)
         self.latched = np.full(len(rows), NO_ONSET, np.int64)
         """Onset of the episode whose moment has come, per row: it stays come."""
+        self.steady = self.compiled.mask_exact and _is_steady(rule)
+        """Whether a firing alert whose mask holds needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
         self.tips: dict[int, int] = {}
         self.tally = Tally()
@@ -166,14 +179,26 @@ class Watch:
         tally, self.tally = self.tally, Tally()
         return tally
 
-    def correct(self, link: Link, group_rows: IntArray, signals: Signals, end_ns: int) -> IntArray:
-        """Take over corrected signals of some group rows; return the rule rows concerned."""
-        inverse = np.full(link.group.detector.rows, -1, np.int32)
-        inverse[link.group_rows] = link.rule_rows
-        mine = inverse[group_rows] >= 0
+    def correct(
+        self, link: Link, group_rows: IntArray, signals: Signals, end_ns: int
+    ) -> tuple[IntArray, IntArray]:
+        """Take over corrected signals of some group rows.
+
+        Returns
+        -------
+        rows : ndarray of int
+            Rule rows for which anything that decides has changed.
+        index : ndarray of int
+            Their places in `group_rows`.
+        """
+        inverse = link.inverse()
+        mine = np.flatnonzero(inverse[group_rows] >= 0)
         rows = inverse[group_rows[mine]]
-        self._write(link, rows, np.flatnonzero(mine), signals, 0, False, end_ns, group_rows[mine])
-        return rows
+        column = self.columns[link.signal]
+        before = column.urgency[rows], column.onset_ns[rows]
+        self._write(link, rows, mine, signals, 0, False, end_ns, group_rows[mine])
+        changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset_ns[rows])
+        return rows[changed], mine[changed]
 
     def _write(
         self,
@@ -243,6 +268,14 @@ class Watch:
         where: Any = slice(None) if rows is None else rows
         mask = self.mask(where, {})
         hit = np.flatnonzero(mask) if rows is None else rows[mask]
+        if self.steady and rows is None and not around.unsettled(at_ns):
+            # What fires goes on firing: nothing it depends on has changed.
+            steady = self.latched[hit] != NO_ONSET
+            steady &= np.isin(hit, [r for r, v in self.lives.items() if v.phase == Phase.FIRING])
+            kept = set(hit[steady].tolist())
+            hit = hit[~steady]
+        else:
+            kept = set()
         also = (
             [r for r in self.lives if rows is None or r in arrivals]
             if arrivals is not None
@@ -250,7 +283,7 @@ class Watch:
                 list(self.lives) if rows is None else [r for r in rows.tolist() if r in self.lives]
             )
         )
-        wanted = sorted({*hit.tolist(), *also})
+        wanted = sorted({*hit.tolist(), *also} - kept)
         if not wanted:
             return []
         facts = self._facts(np.array(wanted, np.int32))
@@ -421,6 +454,16 @@ class Watch:
                 link.counter.restore(
                     {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
                 )
+
+
+def _is_steady(rule: Rule) -> bool:
+    """Return whether only signals and places can change what a rule says of a firing alert."""
+    return (
+        rule.hold == rule.when
+        and not any(p.when for p in rule.promotions)
+        and all(u.context is not None for u in rule.unless)
+        and not rule.events
+    )
 
 
 @dataclass(slots=True)
