@@ -16,7 +16,7 @@ from numba import njit
 
 from connectors.records import Fault, Status
 from detectors.base import NS
-from engine.intake.layout import EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
+from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
 from engine.intake.limits import FLAT, LOW_READINGS, SNAP_S
 
 jit = njit(cache=True, nogil=True, error_model="numpy")
@@ -94,52 +94,61 @@ def settle(settled, counts, g, status, fault):
 
 
 @jit
-def take_interval(
-    c, class_index, row, column, stamp_end, scale, ts_ns, value, arrival_ns, first_open,
-    ring, ring_tags, bits, bit_tags, late, counts,
-):  # fmt: skip
-    """Return (status, fault) of one interval reading."""
-    if value < 0.0:
-        return QUARANTINED, NEGATIVE
+def put(c, column, stamp_end, scale, ts_ns, value, first_open, ring, ring_tags):
+    """Put an interval reading into its open slot; return (slot, status, fault).
+
+    The status is that of a late row if the slot is closed; :func:`put_late` goes on.
+    """
     interval_ns = c.interval_s * NS
     since = ts_ns - c.phase_s * NS + interval_ns // 2
     slot = since // interval_ns
     off = since - slot * interval_ns - interval_ns // 2
-    if abs(off) > min(interval_ns // 4, SNAP_S * NS):
-        return QUARANTINED, OFF_GRID
     if stamp_end:
         slot -= 1
+    if value < 0.0:
+        return slot, QUARANTINED, NEGATIVE
+    if abs(off) > min(interval_ns // 4, SNAP_S * NS):
+        return slot, QUARANTINED, OFF_GRID
     amount = value * scale
     if amount > c.most * (max(1.0, scale) if c.grows else 1.0):
-        return QUARANTINED, IMPOSSIBLE
+        return slot, QUARANTINED, IMPOSSIBLE
     if slot >= first_open + c.ring_slots:
-        return QUARANTINED, CLOCK_AHEAD
+        return slot, QUARANTINED, CLOCK_AHEAD
     if slot < first_open:
-        if slot < first_open - c.kept:
-            return LATE, OK
-        if filled(c, bits, bit_tags, slot, row):
-            # What the amount was is not kept; a second reading of a slot long decided is a
-            # repetition in all but odd cases.
-            return DUPLICATE, OK
-        mark(c, bits, bit_tags, slot, row)
-        note(late, counts, class_index, slot, row, np.float32(amount), arrival_ns)
-        return LATE, OK
+        return slot, LATE, OK
     at = slot % c.ring_slots
     begin = c.ring_at + at * c.ring_rows
     if ring_tags[c.ring_tag + at] != slot:
-        ring[begin : begin + c.ring_rows] = np.nan
+        for j in range(begin, begin + c.ring_rows):
+            ring[j] = np.nan
         ring_tags[c.ring_tag + at] = slot
     known = ring[begin + column]
     new = np.float32(amount)
     if np.isnan(known):
         ring[begin + column] = new
-        return PROCESSED, OK
+        return slot, PROCESSED, OK
     if known == new:
-        return DUPLICATE, OK
+        return slot, DUPLICATE, OK
     # Content decides, never the arrival: beside a number, a smaller one (mostly zero) is what was
     # sent before the interval was complete.
     ring[begin + column] = max(known, new)
-    return QUARANTINED, CONFLICT
+    return slot, QUARANTINED, CONFLICT
+
+
+@jit
+def put_late(
+    c, class_index, row, scale, slot, value, arrival_ns, first_open, bits, bit_tags, late, counts
+):
+    """Amend a closed slot with an interval reading; return its status."""
+    if slot < first_open - c.kept:
+        return LATE
+    if filled(c, bits, bit_tags, slot, row):
+        # What the amount was is not kept; a second reading of a slot long decided is a
+        # repetition in all but odd cases.
+        return DUPLICATE
+    mark(c, bits, bit_tags, slot, row)
+    note(late, counts, class_index, slot, row, np.float32(value * scale), arrival_ns)
+    return LATE
 
 
 # -- registers ---------------------------------------------------------------------------------
@@ -172,11 +181,10 @@ def trace(g, b, n, gap_s, back, jump, maximum, stamps, levels, path_t, path_use,
     """Follow the readings kept: which count, and what was used between them.
 
     Fills ``path_t`` (stamps), ``path_use`` (use since the one before), ``path_ok`` (whether the
-    time between is known) and ``verdict`` per reading; returns (readings that count, top and low
-    count after the second reading kept, for the day when the oldest is let go).
+    time between is known) and ``verdict`` per reading; returns (readings that count, highest level
+    and count of low readings at the end).
     """
-    top, low = g.top, int(g.low)
-    next_top, next_low = top, low
+    top, low = g.first_top, int(g.first_low)
     path_t[0] = stamps[b]
     path_use[0] = 0.0
     path_ok[0] = False
@@ -203,9 +211,7 @@ def trace(g, b, n, gap_s, back, jump, maximum, stamps, levels, path_t, path_use,
             path_ok[m] = known and kind != REPLACED
             last_level = level
             m += 1
-        if i == 1:
-            next_top, next_low = top, low
-    return m, next_top, next_low
+    return m, top, low
 
 
 @jit
@@ -256,34 +262,36 @@ def thin(c, b, n, stamps, levels):
 
 
 @jit
-def make_room(c, g, b, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict):
+def make_room(c, g, b, back, jump, maximum, first_open, stamps, levels):
     """Let one of the readings kept go."""
     n = int(g.count)
-    spare = thin(c, b, n, stamps, levels)
-    if spare >= 0:
-        remove(b, spare, n, stamps, levels)
-        g.count = n - 1
-        return
-    _, top, low = trace(
-        g, b, n, c.gap_s, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict
-    )
-    for i in range(1, n - 1):
-        if verdict[i] == REFUTED:
-            # Taken when nothing spoke against it; a reading that came later does.
-            remove(b, i, n, stamps, levels)
+    second = np.int64(stamps[b + 1])
+    if second > first_open * c.interval_s + c.phase_s:
+        # Open slots need the oldest one; perhaps they do not need another.
+        spare = thin(c, b, n, stamps, levels)
+        if spare >= 0:
+            remove(b, spare, n, stamps, levels)
             g.count = n - 1
             return
-    if verdict[1] < DOUBTED and not path_ok[1]:
-        # A gap follows: back-fill will go on from here.
+    gap = second - np.int64(stamps[b])
+    level = levels[b + 1]
+    kind, _ = judge(g.first_top, level, gap / 3600.0, True, levels[b + 2], back, jump, maximum)
+    g.count = n - 1
+    if kind == REFUTED:
+        # Taken when nothing spoke against it; a reading that came later does.
+        remove(b, 1, n, stamps, levels)
+        return
+    if gap > c.gap_s:
+        # Back-fill will go on from here.
         g.late_stamp = stamps[b]
         g.late_level = levels[b]
         on_edge = (np.int64(stamps[b]) - c.phase_s) % c.interval_s == 0
         g.late_edge = levels[b] if on_edge else np.nan
-    g.top = top
-    g.low = low
+    g.first_low = g.first_low + 1 if kind == LOW else 0
+    if kind != LOW or g.first_low >= LOW_READINGS:
+        g.first_top, g.first_low = level, 0
     g.flags |= np.uint8(EVICTED)
     remove(b, 0, n, stamps, levels)
-    g.count = n - 1
 
 
 @jit
@@ -354,6 +362,44 @@ def back_fill(
 
 
 @jit
+def append(c, g, b, scale, maximum, stamp, level, first_open, stamps, levels):
+    """Take the common case, a meter's next reading, on time, with nothing to doubt.
+
+    Returns whether it was that. It needs few of the arrays: passing them all costs more than the
+    work itself.
+    """
+    n = int(g.count)
+    closed_end_s = first_open * c.interval_s + c.phase_s
+    if stamp < closed_end_s or level < 0.0 or 0.0 < maximum < level:
+        return False
+    if n == 0:
+        stamps[b] = stamp
+        levels[b] = level
+        g.count = 1
+        g.first_top = g.top = level
+        return True
+    newest = np.int64(stamps[b + n - 1])
+    if stamp <= newest or newest < closed_end_s or g.flags & DOUBT:
+        return False
+    growth = max(1.0, scale) if c.grows else 1.0
+    back = c.step_back * growth / scale
+    jump = c.jump_per_hour * growth / scale
+    kind, _ = judge(g.top, level, (stamp - newest) / 3600.0, False, 0.0, back, jump, maximum)
+    if kind > LOW:
+        return False
+    if n == c.buffer_len:
+        make_room(c, g, b, back, jump, maximum, first_open, stamps, levels)
+        n -= 1
+    stamps[b + n] = stamp
+    levels[b + n] = level
+    g.count = n + 1
+    g.low = g.low + 1 if kind == LOW else 0
+    if kind != LOW or g.low >= LOW_READINGS:
+        g.top, g.low = level, 0
+    return True
+
+
+@jit
 def take_register(
     c, class_index, row, g, b, scale, maximum, stamp, level, arrival_ns, token, first_open,
     stamps, levels, bits, bit_tags, late, settled, counts,
@@ -367,51 +413,55 @@ def take_register(
     growth = max(1.0, scale) if c.grows else 1.0
     back = c.step_back * growth / scale
     jump = c.jump_per_hour * growth / scale
-    is_late = (stamp - c.phase_s) // c.interval_s < first_open
-    good = LATE if is_late else PROCESSED
+    closed_end_s = first_open * c.interval_s + c.phase_s
+    good = LATE if stamp < closed_end_s else PROCESSED
     n = int(g.count)
-    p = n
-    while p > 0 and stamps[b + p - 1] > stamp:
-        p -= 1
     if n == 0:
         stamps[b] = stamp
         levels[b] = level
         g.count = 1
-        g.top = level
-        g.low = 0
+        g.first_top = g.top = level
         return good, OK
+    p = n
+    while p > 0 and stamps[b + p - 1] > stamp:
+        p -= 1
     if p > 0 and stamps[b + p - 1] == stamp:
         return same_stamp(
             c, g, b, p - 1, n, level, good, back, jump, maximum,
             stamps, levels, settled, counts, path_t, path_use, path_ok, verdict,
         )  # fmt: skip
+    if n == c.buffer_len and p > 0:
+        make_room(c, g, b, back, jump, maximum, first_open, stamps, levels)
+        n -= 1
+        p = n
+        while p > 0 and stamps[b + p - 1] > stamp:
+            p -= 1
     if p == 0 and (g.flags & EVICTED or n == c.buffer_len):
         back_fill(
             c, class_index, row, g, stamp, level, scale, first_open, arrival_ns, back, jump,
             bits, bit_tags, late, counts,
         )  # fmt: skip
         return LATE, OK
-    if n == c.buffer_len:
-        make_room(c, g, b, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict)
-        n = int(g.count)
-        p = n
-        while p > 0 and stamps[b + p - 1] > stamp:
-            p -= 1
-        if p == 0:
-            # Older than what is left: the oldest reading was the one before it.
-            back_fill(
-                c, class_index, row, g, stamp, level, scale, first_open, arrival_ns, back, jump,
-                bits, bit_tags, late, counts,
-            )  # fmt: skip
-            return LATE, OK
+    return insert(
+        c, class_index, row, g, b, n, p, scale, maximum, stamp, level, arrival_ns, token, good,
+        first_open, back, jump, stamps, levels, bits, bit_tags, late, settled, counts,
+        path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+    )  # fmt: skip
+
+
+@jit
+def insert(
+    c, class_index, row, g, b, n, p, scale, maximum, stamp, level, arrival_ns, token, good,
+    first_open, back, jump, stamps, levels, bits, bit_tags, late, settled, counts,
+    path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+):  # fmt: skip
+    """Put a reading at place `p` of those kept; return its (status, fault)."""
     waiting = g.token != NO_TOKEN
-    closed_end_s = first_open * c.interval_s + c.phase_s
     # A reading in the middle can also change what the one before it is.
-    from_s = np.int64(stamps[b + (p - 1 if p == n else max(p - 2, 0))])
-    from_s = min(from_s, stamp)
+    from_s = min(stamp, np.int64(stamps[b + (p - 1 if p == n else max(p - 2, 0))]))
     if waiting and n > 1:
         from_s = min(from_s, np.int64(stamps[b + n - 2]))
-    amends = from_s < closed_end_s
+    amends = from_s < first_open * c.interval_s + c.phase_s
     old_m = 0
     if amends and p < n:
         old_m, _, _ = trace(
@@ -423,48 +473,40 @@ def take_register(
     stamps[b + p] = stamp
     levels[b + p] = level
     n += 1
-    old_top, old_low = g.top, g.low
+    old_top, old_low = g.first_top, g.first_low
     if p == 0:
-        g.top = level
-        g.low = 0
-    m, _, _ = trace(
+        g.first_top, g.first_low = level, 0
+    m, top, low = trace(
         g, b, n, c.gap_s, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict
     )
-    status, fault = good, OK
     if verdict[p] == REFUTED:
-        remove(b, p, n, stamps, levels)
-        n -= 1
-        status, fault = QUARANTINED, GLITCH
-    elif verdict[p] == DOUBTED:
-        status = HELD
-    if status == QUARANTINED:
         # As if it had not come.
-        g.top, g.low = old_top, old_low
-        g.count = n
-        return status, fault
-    if waiting:
-        # The held row was the newest; it is now at n−1, or before the row that decides it.
-        at = n - 2 if p == n - 1 else n - 1
-        if verdict[at] != DOUBTED:
-            if verdict[at] == REFUTED:
-                settle(settled, counts, g, QUARANTINED, GLITCH)
-                remove(b, at, n, stamps, levels)
-                n -= 1
-            else:
-                settle(settled, counts, g, LATE if g.flags & HELD_LATE else PROCESSED, OK)
+        remove(b, p, n, stamps, levels)
+        g.first_top, g.first_low = old_top, old_low
+        return QUARANTINED, GLITCH
+    g.top, g.low = top, low
+    doubted = verdict[n - 1] == DOUBTED
+    # The held row was the newest; it still is, or stands before the row that decides it.
+    held = n - 2 if p == n - 1 else n - 1
+    if waiting and verdict[held] == REFUTED:
+        settle(settled, counts, g, QUARANTINED, GLITCH)
+        remove(b, held, n, stamps, levels)
+        n -= 1
+    elif waiting and verdict[held] != DOUBTED:
+        settle(settled, counts, g, LATE if g.flags & HELD_LATE else PROCESSED, OK)
     g.count = n
-    if status == HELD:
-        g.token = token
-        if is_late:
-            g.flags |= np.uint8(HELD_LATE)
+    g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
     if amends:
-        to_s = path_t[m - 1]
         amend(
-            c, class_index, row, scale, from_s, to_s, first_open, arrival_ns,
+            c, class_index, row, scale, from_s, path_t[m - 1], first_open, arrival_ns,
             path_t, path_use, path_ok, m, old_t, old_use, old_ok, old_m,
             bits, bit_tags, late, counts,
         )  # fmt: skip
-    return status, fault
+    if doubted and verdict[p] == DOUBTED:
+        g.token = token
+        g.flags |= np.uint8(HELD_LATE if good == LATE else 0)
+        return HELD, OK
+    return good, OK
 
 
 @jit
@@ -474,13 +516,13 @@ def same_stamp(
 ):  # fmt: skip
     """Return (status, fault) of a second reading with the stamp of reading i.
 
-    Content decides, never the arrival: what fits the readings before, else the lower level, for a
-    register makes good later what a too low reading leaves out, but never gives back.
+    Content decides, never the arrival: the level that fits the readings before it stands, else
+    the lower one, since a register makes good later what is left out, but never gives back.
     """
-    if levels[b + i] == level:
-        return DUPLICATE, OK
     known = levels[b + i]
-    known_fits = new_fits = True
+    if known == level:
+        return DUPLICATE, OK
+    fits = known_fits = True
     if i > 0:
         trace(
             g, b, i + 1, c.gap_s, back, jump, maximum,
@@ -492,20 +534,24 @@ def same_stamp(
             g, b, i + 1, c.gap_s, back, jump, maximum,
             stamps, levels, path_t, path_use, path_ok, verdict,
         )  # fmt: skip
-        new_fits = verdict[i] < REPLACED
-        levels[b + i] = known
-    stands = new_fits if new_fits != known_fits else level < known
-    if not stands:
-        return QUARANTINED, CONFLICT
-    levels[b + i] = level
-    if i == 0:
-        g.top = max(g.top, level) if g.flags & EVICTED else level
-    if i == n - 1 and g.token != NO_TOKEN:
-        if new_fits:
+        fits = verdict[i] < REPLACED
+    stands = fits if fits != known_fits else level < known
+    levels[b + i] = level if stands else known
+    status, fault = QUARANTINED, CONFLICT
+    if stands:
+        if i == 0:
+            g.first_top = max(g.first_top, level) if g.flags & EVICTED else level
+        _, g.top, g.low = trace(
+            g, b, n, c.gap_s, back, jump, maximum,
+            stamps, levels, path_t, path_use, path_ok, verdict,
+        )  # fmt: skip
+        if i == n - 1 and g.token != NO_TOKEN and fits:
+            # What was held is not the reading of that time; this one is.
             settle(settled, counts, g, QUARANTINED, CONFLICT)
-            return good, OK
-        return QUARANTINED, CONFLICT
-    return QUARANTINED, CONFLICT
+            status, fault = good, OK
+        doubted = verdict[n - 1] == DOUBTED
+        g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
+    return status, fault
 
 
 # -- entry points ------------------------------------------------------------------------------
@@ -542,19 +588,28 @@ def apply(
         c = classes[ci]
         at = place[k]
         if at < 0:
-            s, f = take_interval(
-                c, ci, class_row[k], -1 - at, stamp_end[k], scale[k], ts_ns[i], level,
-                arrival_ns[i], first_open[ci], ring, ring_tags, bits, bit_tags, late, counts,
-            )  # fmt: skip
+            slot, s, f = put(
+                c, -1 - at, stamp_end[k], scale[k], ts_ns[i], level, first_open[ci], ring, ring_tags
+            )
+            if s == LATE:
+                s = put_late(
+                    c, ci, class_row[k], scale[k], slot, level, arrival_ns[i], first_open[ci],
+                    bits, bit_tags, late, counts,
+                )  # fmt: skip
         else:
             g = registers[at]
             b = c.buffer_at + (at - c.first_register) * c.buffer_len
-            s, f = take_register(
-                c, ci, class_row[k], g, b, scale[k], maximum[k], ts_ns[i] // NS, level,
-                arrival_ns[i], token[i], first_open[ci], stamps, levels, bits, bit_tags,
-                late, settled, counts, path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
-            )  # fmt: skip
-            if g.token == NO_TOKEN and g.count > 0:
+            stamp = ts_ns[i] // NS
+            s, f = PROCESSED, OK
+            if not append(
+                c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], stamps, levels
+            ):
+                s, f = take_register(
+                    c, ci, class_row[k], g, b, scale[k], maximum[k], stamp, level,
+                    arrival_ns[i], token[i], first_open[ci], stamps, levels, bits, bit_tags,
+                    late, settled, counts, path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+                )  # fmt: skip
+            if not g.flags & DOUBT and g.count > 0:
                 last_value[k] = levels[b + g.count - 1]
         status[i], fault[i] = s, f
         if s != QUARANTINED and ts_ns[i] > last_ns[k]:

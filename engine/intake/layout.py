@@ -47,12 +47,14 @@ CLASS = np.dtype(
 
 REGISTER = np.dtype(
     [
-        ("top", np.float64),  # highest level up to the oldest reading kept
+        ("first_top", np.float64),  # highest level up to the oldest reading kept
+        ("top", np.float64),  # highest level up to the newest that is not doubted
         ("token", np.int64),  # position of the held row
         ("late_level", np.float64),  # last reading older than those kept
         ("late_edge", np.float64),  # level where the slot of that reading begins, NaN if unknown
         ("late_stamp", np.uint32),
         ("count", np.uint8),  # readings kept
+        ("first_low", np.uint8),  # readings below `first_top` in a row
         ("low", np.uint8),  # readings below `top` in a row
         ("flags", np.uint8),
     ]
@@ -62,6 +64,8 @@ EVICTED = 1
 """A reading older than those kept was let go: what comes before them is back-fill."""
 HELD_LATE = 2
 """The held row's slot was closed when it came."""
+DOUBT = 4
+"""The newest reading waits for the next one to be believed."""
 
 LATE = np.dtype(
     [
