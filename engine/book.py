@@ -80,6 +80,8 @@ class Book:
             for task in self.tasks.values():
                 self._doors.setdefault(task.door, []).append(task.task_id)
         found = [self.tasks[name] for name in self._doors.get(door, ())]
+        if len(found) < 2:
+            return found
         return sorted(found, key=lambda t: (t.opened_ns, t.task_id), reverse=True)
 
     def open_task(self, task: Task, event: TaskEvent) -> None:

@@ -8,7 +8,7 @@ that saves the alerts. So a task exists once, or not at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import msgspec
@@ -76,6 +76,18 @@ class Desk:
     def __post_init__(self) -> None:
         by_name = {rule.name: rule for rule in self.rules or ()}
         object.__setattr__(self, "_by_name", by_name)
+        object.__setattr__(self, "_ladders", {})
+        object.__setattr__(self, "_staff", self.roster or Roster(zone=self.zone))
+
+    @property
+    def staff(self) -> Roster:
+        """Who there is to send; nobody where no roster is known."""
+        staff: Roster = self.__dict__["_staff"]
+        return staff
+
+    def with_roster(self, roster: Roster) -> Desk:
+        """Return the same desk with these workers."""
+        return replace(self, roster=roster)
 
     # -- what is asked of the rules -----------------------------------------------------------
 
@@ -130,6 +142,13 @@ class Desk:
 
     def ladder(self, rule: str, level: str) -> Sequence[EscalationStep]:
         """Return who takes over when nobody signs, and after how long since dispatch."""
+        ladders: dict[tuple[str, str], Sequence[EscalationStep]] = self.__dict__["_ladders"]
+        found = ladders.get((rule, level))
+        if found is None:
+            found = ladders[rule, level] = self._ladder(rule, level)
+        return found
+
+    def _ladder(self, rule: str, level: str) -> Sequence[EscalationStep]:
         known = self.rule(rule)
         if known and known.route and known.route.escalate:
             return known.route.escalate
@@ -144,6 +163,15 @@ class Desk:
         if step >= len(ladder):
             return None
         return self.hours[self.limits(rule, level).clock].after(start_ns, ladder[step].after_s)
+
+    def relevant_since_ns(self, changes: Sequence[AlertChange]) -> int:
+        """Return since when ended tasks matter to changes: their onsets, and what they dedupe."""
+        since = []
+        for change in changes:
+            rule = self.rule(change.rule)
+            within_ns = rule.dedupe.within_s * NS if rule else 0
+            since.append(min(ns_of(change.onset), ns_of(change.at) - within_ns))
+        return min(since)
 
     # -- changes of alerts ----------------------------------------------------------------------
 
@@ -181,6 +209,9 @@ class Desk:
             self._unhold(book, change.alert_id, "released", at_ns)
             return
         before = book.held.get(change.alert_id)
+        if before is None and self.queue.visits_per_day is None:
+            self._open(book, change, at_ns, count)
+            return
         item = self._held(change, at_ns, before)
         gate = self._gate(book, item.grid)
         hard = self.hard(change.rule, change.level)
@@ -238,12 +269,7 @@ class Desk:
                 "reason_zh": change.reason.get("zh", ""),
                 "reason_en": change.reason.get("en", ""),
             }
-        note = {
-            "alert_id": change.alert_id,
-            "rule": change.rule,
-            "level": change.level,
-            "reason": change.reason,
-        }
+        note = {"alert_id": change.alert_id, "rule": change.rule, "level": change.level}
         return act(
             task,
             Action.NOTE,
@@ -259,8 +285,8 @@ class Desk:
     ) -> None:
         rule = self.rule(change.rule)
         route = (rule.route if rule else None) or DEFAULT_ROUTE
-        roster = self.roster or Roster(zone=self.zone)
-        queue, worker = roster.assign(route.queue, change.place, at_ns, book.load)
+        queue, worker = self.staff.assign(route.queue, change.place, at_ns, book.load)
+        due = self.deadlines(change.rule, change.level, at_ns)
         task = Task(
             task_id=task_id(change.alert_id, count),
             alert_id=change.alert_id,
@@ -281,8 +307,12 @@ class Desk:
                 [{"who": c.who, "wait_s": c.wait_s} for c in route.contact_first]
             ),
             escalate_ns=self.next_climb(change.rule, change.level, 0, at_ns),
+            sign_by_ns=due["sign_by_ns"],
+            contact_by_ns=due["contact_by_ns"],
+            door_by_ns=due["door_by_ns"],
+            report_by_ns=due["report_by_ns"],
+            close_by_ns=due["close_by_ns"],
         )
-        task = msgspec.structs.replace(task, **self.deadlines(change.rule, change.level, at_ns))
         event = TaskEvent(
             task_id=task.task_id,
             seq=0,
@@ -320,7 +350,7 @@ class Desk:
                 by=SYSTEM,
                 at_ns=max(at_ns, task.opened_ns),
                 why=f"alert_{change.state}",
-                detail={"alert_id": change.alert_id, "reason": change.reason},
+                detail={"alert_id": change.alert_id},
                 changes=counts,
             )
         )
@@ -360,11 +390,10 @@ class Desk:
     def climb(self, book: Book, task: Task, now_ns: int) -> None:
         """Escalate a task that nobody signed, to the first step of the ladder with somebody new."""
         ladder = self.ladder(task.rule, task.level)
-        roster = self.roster or Roster(zone=self.zone)
         step = task.ladder_step
         queue, worker = task.queue, task.assignee
         while step < len(ladder):
-            queue, worker = roster.climb(ladder[step].to, task.assignee, task.place, now_ns)
+            queue, worker = self.staff.climb(ladder[step].to, task.assignee, task.place, now_ns)
             step += 1
             if (queue, worker) != (task.queue, task.assignee):
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -104,6 +105,7 @@ def local(ns: int, zone: str) -> dt.datetime:
     return dt.datetime.fromtimestamp(ns // NS, ZoneInfo(zone))
 
 
+@lru_cache(8192)
 def ns_of(text: str) -> int:
     """Return nanoseconds of an ISO 8601 stamp; the inverse of :func:`rules.alerts.stamp`.
 

@@ -120,7 +120,8 @@ class Quiet:
 class Report:
     """What a gridworker reports of a task.
 
-    ``until_ns`` and ``kw`` as the kind needs them; ``from_ns`` where it began before the visit.
+    ``until_ns`` and ``kw`` as the kind needs them; ``from_ns`` where it began before the visit
+    (at most :data:`BACK_S` before).
     """
 
     kind: str
@@ -277,7 +278,8 @@ def find(
                 f"outcome {report.kind}: until {stamp(report.until_ns)} is past "
                 f"(now {stamp(at_ns)}); give a later time"
             )
-        start = min(at_ns if report.from_ns is None else report.from_ns, at_ns)
+        start = at_ns if report.from_ns is None else min(report.from_ns, at_ns)
+        start = max(start, at_ns - BACK_S * NS)
         until = report.until_ns if report.until_ns is not None else at_ns + kind.default_s * NS
         quiet = clip(
             Quiet(start, until), kind.longest_s + (at_ns - start) // NS, at_ns, known, report.kind

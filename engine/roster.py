@@ -151,6 +151,8 @@ class Roster:
         on duty anywhere the first worker of the own queue gets it all the same: escalation, not
         a void, is what follows. Without any worker the queue alone is named.
         """
+        if not self.workers:
+            return queue, None
         loads = load or {}
         roles = FALLBACK[FALLBACK.index(queue) :] if queue in FALLBACK else (queue,)
         for role in roles:

@@ -66,7 +66,7 @@ WORKING = frozenset({S.SIGNED, S.HANDLING})
 OPEN = WAITING | WORKING | {S.REPORTED}
 ENDED = frozenset({S.CLOSED, S.CANCELLED})
 
-TRANSITIONS: Mapping[Action, Mapping[TaskState, TaskState]] = MappingProxyType(
+TRANSITIONS: Mapping[Action, Mapping[str, TaskState]] = MappingProxyType(
     {
         A.SIGN: dict.fromkeys(WAITING, S.SIGNED),
         A.CONTACT: dict.fromkeys(WORKING, S.HANDLING),
@@ -83,7 +83,7 @@ TRANSITIONS: Mapping[Action, Mapping[TaskState, TaskState]] = MappingProxyType(
 )
 """Action → state before → state after."""
 
-NEXT_STEP: Mapping[TaskState, str] = MappingProxyType(
+NEXT_STEP: Mapping[str, str] = MappingProxyType(
     {
         S.DISPATCHED: "sign it first",
         S.ESCALATED: "sign it first",
@@ -173,8 +173,6 @@ class TaskEvent(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     why: str = ""
     detail: str = "{}"
-    key: str | None = None
-    """Idempotency key: the same key again changes nothing."""
 
 
 def task_id(alert_id: str, count: int = 0) -> str:
@@ -203,7 +201,6 @@ def act(
     by: str,
     at_ns: int,
     why: str = "",
-    key: str | None = None,
     detail: Mapping[str, Any] = EMPTY,
     changes: Mapping[str, Any] = EMPTY,
 ) -> tuple[Task, TaskEvent]:
@@ -217,8 +214,6 @@ def act(
         What is done.
     by, at_ns, why
         Who, when (event time), and why.
-    key : str, optional
-        Idempotency key of the request.
     detail : mapping, optional
         Kept in the history as JSON.
     changes : mapping, optional
@@ -229,7 +224,7 @@ def act(
     TaskError
         If the task's state does not allow it, or it would happen before the task was opened.
     """
-    before = TaskState(task.state)
+    before = task.state
     after = TRANSITIONS[action].get(before)
     if after is None:
         allowed = ", ".join(sorted(TRANSITIONS[action]))
@@ -258,12 +253,11 @@ def act(
         seq=seq,
         at_ns=at_ns,
         action=str(action),
-        state_from=str(before),
+        state_from=before,
         state_to=str(after),
         by=by,
         why=why,
         detail=compact(detail),
-        key=key,
     )
     return moved, event
 
@@ -328,10 +322,13 @@ def mark(task: Task, now_ns: int) -> str:
     return "yellow" if now_ns >= warn else ""
 
 
+_URGENCY: Mapping[str, int] = {str(level): rank for level, rank in URGENCY.items()}
+
+
 def more_urgent(one: str, other: str) -> bool:
     """Return whether level `one` is more urgent than `other`.
 
     >>> more_urgent("red", "orange"), more_urgent("blue", "blue")
     (True, False)
     """
-    return URGENCY[Level(one)] > URGENCY[Level(other)]
+    return _URGENCY[one] > _URGENCY[other]

@@ -7,13 +7,13 @@ Frozen API (details in the modules)::
     # shards ------------------------------------------------------------------ engine/store/store.py
     epoch = store.claim(shard)                 # raises the epoch: older holders are out
     n = store.commit(shard, epoch, offset, changes, clock_ns=now)   # ONE transaction; rows inserted
-    store.save_snapshot(shard, epoch, expected, ref)   # compare-and-swap; refs of engine.snapshot
+    store.save_snapshot(shard, epoch, expected, ref)   # compare-and-swap of engine.snapshot refs
     store.current_snapshot(shard)              # SnapshotRef | None
-    store.snapshots(shard)                     # newest first, for falling back
+    store.snapshots(shard)                     # newest first, to fall back on
     store.shard(shard) / store.clock()         # ShardRow | newest event time of any shard
     store.alerts(...) / store.changes(alert_id) / store.lines()     # lines(): canonical, sorted
 
-    # tasks ------------------------------------------------------------------- engine/store/desk.py
+    # tasks ------------------------------------------------------------------- engine/store/tasks.py
     store.tasks.list(worker=, states=, place=, subject=) / .get(id) / .history(id)
     store.tasks.sign(id, by=, at_ns=, key=) / .handle / .report(..., outcome, until_ns=, kw=)
     store.tasks.close / .reassign / .reject / .reopen / .cancel / .escalate
@@ -37,3 +37,26 @@ Errors: :class:`StoreError` ⊃ :class:`StaleEpoch`, :class:`DeterminismViolatio
 
 Times are int64 nanoseconds of event time; who writes gives them, the store has no clock.
 """
+
+from engine.store.errors import (
+    DeterminismViolation,
+    SnapshotConflict,
+    StaleEpoch,
+    StoreError,
+    StoreTooNew,
+)
+from engine.store.people import Look, Vault
+from engine.store.store import Store
+from engine.tasks import TaskError
+
+__all__ = [
+    "DeterminismViolation",
+    "Look",
+    "SnapshotConflict",
+    "StaleEpoch",
+    "Store",
+    "StoreError",
+    "StoreTooNew",
+    "TaskError",
+    "Vault",
+]

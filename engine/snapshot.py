@@ -1,0 +1,386 @@
+"""A shard's state as one immutable file: arrays and a JSON header in an uncompressed zip.
+
+``write`` → temporary file, fsync, rename, fsync of the folder; so a name that is there is whole,
+unless the disk tore it: the name carries the hash of the content, and a file that does not match
+is refused by name. No pickle, ever. Arrays begin at multiples of 64 bytes and are mapped from the
+file, so restoring one detector reads its arrays only. Any zip tool and ``numpy.load`` open it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import mmap
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+SCHEMA = 1
+"""Version of the container; what is in it has versions of its own."""
+HEADER = "header.json"
+ALIGN = 64
+_PIECE_BYTES = 1 << 22
+_PADDING_ID = 0xD935
+"""Id of the zip extra field that Android's zipalign uses for the same purpose."""
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_SAFE = re.compile(r"[^A-Za-z0-9_-]")
+
+log = structlog.get_logger()
+
+
+class SnapshotFileError(RuntimeError):
+    """A snapshot file cannot be written or read; the message says which and what to do."""
+
+
+class DiskFull(SnapshotFileError):  # noqa: N818 -- says what happened
+    """No room for a snapshot; the one before stays current."""
+
+
+class TornSnapshot(SnapshotFileError):  # noqa: N818 -- says what happened
+    """A snapshot file is not what its name says."""
+
+
+class SnapshotRef(NamedTuple):
+    """Which snapshot; what the store keeps of it."""
+
+    shard: str
+    epoch: int
+    offset: int
+    file: str
+    sha256: str
+    nbytes: int
+    state_hash: str = ""
+    """Hash of the state alone (header and arrays), equal wherever the state is equal."""
+
+
+class Snapshot(NamedTuple):
+    """An opened snapshot; arrays are read when they are asked for."""
+
+    ref: SnapshotRef
+    header: dict[str, Any]
+    arrays: Mapping[str, NDArray[Any]]
+
+
+class _Hashing(io.RawIOBase):
+    """Passes bytes on and hashes them; not seekable, so the zip is written front to back."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        self.file.write(data)
+        size = memoryview(data).nbytes
+        self.position += size
+        return size
+
+    def tell(self) -> int:
+        return self.position
+
+
+class SnapshotFolder:
+    """Snapshots of shards in a folder that all workers reach.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    keep : int
+        How many of a shard's snapshots retention leaves.
+    opener : callable, optional
+        Opens the temporary file for writing; tests give one that fails.
+    """
+
+    def __init__(
+        self, folder: Path, keep: int = 3, opener: Callable[[Path], IO[bytes]] | None = None
+    ) -> None:
+        if keep < 1:
+            raise ValueError(f"snapshots: keep must be >= 1, got {keep}")
+        self.folder = folder
+        self.keep = keep
+        self._open = opener or (lambda path: path.open("xb", buffering=0))
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def write(
+        self,
+        shard: str,
+        epoch: int,
+        offset: int,
+        header: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+    ) -> SnapshotRef:
+        """Write a snapshot and return which one it is; it is not current yet.
+
+        Parameters
+        ----------
+        shard, epoch, offset
+            Whose, written by which epoch, and up to where in the log.
+        header : mapping
+            Plain values (JSON).
+        arrays : mapping of str to ndarray
+            Names may have parts: ``"inactivity@3600/profile"``.
+
+        Raises
+        ------
+        DiskFull
+            If there is no room; nothing is left behind.
+        SnapshotFileError
+            If the folder cannot be written, a name or a dtype cannot be stored.
+        """
+        _check(header, arrays)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{_safe(shard)}.e{epoch}.{os.getpid()}.tmp"
+        temporary.unlink(missing_ok=True)
+        full = {"schema": SCHEMA, "shard": shard, "epoch": epoch, "offset": offset, "state": header}
+        try:
+            with self._open(temporary) as file:
+                sink = _Hashing(file)
+                _write_zip(sink, full, arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            digest = sink.hash.hexdigest()
+            name = f"{_safe(shard)}.e{epoch:06d}.o{offset:014d}.{digest[:16]}.snap"
+            temporary.rename(self.folder / name)
+            _sync_folder(self.folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _explain(error, self.folder, shard, arrays) from error
+        state_hash = state_digest(header, arrays)
+        return SnapshotRef(shard, epoch, offset, name, digest, sink.position, state_hash)
+
+    def retain(self, refs: Sequence[SnapshotRef], current: SnapshotRef | None) -> list[str]:
+        """Remove all but the newest files of `refs` (newest first); return what was removed.
+
+        The current one stays, whatever its age. Left-over temporary files go too.
+        """
+        kept = {ref.file for ref in refs[: self.keep]} | ({current.file} if current else set())
+        removed = [ref.file for ref in refs if ref.file not in kept]
+        for name in removed:
+            (self.folder / name).unlink(missing_ok=True)
+        return removed
+
+    # -- reading ------------------------------------------------------------------------------
+
+    def read(self, ref: SnapshotRef) -> Snapshot:
+        """Open a snapshot after checking that it is whole.
+
+        Raises
+        ------
+        TornSnapshot
+            If the file is missing, cut short or altered.
+        SnapshotFileError
+            If a newer program wrote it.
+        """
+        path = self.folder / ref.file
+        try:
+            found = _digest(path)
+        except OSError as error:
+            raise TornSnapshot(
+                f"snapshot {path}: cannot be read: {error.strerror}; "
+                "restore it from a backup, or go on from the one before"
+            ) from error
+        if found != ref.sha256:
+            raise TornSnapshot(
+                f"snapshot {path}: is torn (content hash {found[:16]}, wanted {ref.sha256[:16]}); "
+                "restore it from a backup, or go on from the one before"
+            )
+        header, arrays = _open_zip(path)
+        if int(header["schema"]) > SCHEMA:
+            raise SnapshotFileError(
+                f"snapshot {path}: container schema {header['schema']}, this program knows up to "
+                f"{SCHEMA}; start the newer program"
+            )
+        return Snapshot(ref, header["state"], arrays)
+
+    def newest(self, refs: Sequence[SnapshotRef]) -> Snapshot | None:
+        """Open the newest whole snapshot of `refs` (newest first); None where there are none.
+
+        Each torn one on the way is told loudly. An earlier state is as good: the log from there
+        on gives the same alerts again, and the store knows them.
+
+        Raises
+        ------
+        TornSnapshot
+            If there are some, and not one is whole.
+        """
+        problem: TornSnapshot | None = None
+        for ref in refs:
+            try:
+                return self.read(ref)
+            except TornSnapshot as error:
+                log.error(
+                    "snapshot_torn", shard=ref.shard, file=ref.file, offset=ref.offset,
+                    problem=str(error),
+                )  # fmt: skip
+                problem = problem or error
+        if problem is not None:
+            raise problem
+        return None
+
+
+def state_digest(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return a hash of a state that does not depend on epoch, offset or file.
+
+    >>> import numpy as np
+    >>> state_digest({}, {"a": np.zeros(2)}) == state_digest({}, {"a": np.zeros(2)})
+    True
+    """
+    digest = hashlib.sha256(_json(header))
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"\x1f{name}\x1f{array.dtype.str}\x1f{array.shape}\x1f".encode())
+        digest.update(_bytes_of(array))
+    return digest.hexdigest()
+
+
+# -- the container ------------------------------------------------------------------------------
+
+
+def _check(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        if not name or name == HEADER or name.startswith("/") or ".." in name.split("/"):
+            raise SnapshotFileError(f"snapshot: array name {name!r} cannot be stored")
+        if array.dtype.hasobject:
+            raise SnapshotFileError(
+                f"snapshot: array {name!r} has dtype {array.dtype}; only plain numbers are stored"
+            )
+    _json(header)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise SnapshotFileError(f"snapshot: header is not plain JSON: {error}") from None
+
+
+def _write_zip(
+    sink: _Hashing, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_member(HEADER, 0), _json(header))
+        for name in sorted(arrays):
+            array = np.asarray(arrays[name])
+            prefix = io.BytesIO()
+            np.lib.format.write_array_header_2_0(
+                prefix, np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
+            )
+            info = _member(f"{name}.npy", sink.position)
+            with archive.open(info, "w", force_zip64=True) as member:
+                member.write(prefix.getvalue())
+                for piece in _pieces(np.ascontiguousarray(array)):
+                    member.write(piece)
+
+
+def _member(name: str, position: int) -> zipfile.ZipInfo:
+    """Return a zip entry whose data begin at a multiple of :data:`ALIGN`; the same every time."""
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.external_attr = 0o644 << 16
+    zip64 = 20  # the extra field that force_zip64 puts in
+    begin = position + _LOCAL_HEADER.size + len(name.encode()) + zip64 + 4
+    info.extra = struct.pack("<HH", _PADDING_ID, -begin % ALIGN) + bytes(-begin % ALIGN)
+    return info
+
+
+def _bytes_of(array: NDArray[Any]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _pieces(array: NDArray[Any]) -> Iterator[memoryview]:
+    data = _bytes_of(array)
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield data[start : start + _PIECE_BYTES]
+
+
+class _Mapped(Mapping[str, NDArray[Any]]):
+    """Arrays of a snapshot file, mapped from it one by one (read-only)."""
+
+    def __init__(self, path: Path, spans: Mapping[str, int]) -> None:
+        self._spans = spans
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        start = self._spans[name]
+        head = io.BytesIO(self._map[start : start + 65_536])
+        version = np.lib.format.read_magic(head)
+        if version != (2, 0):
+            raise SnapshotFileError(f"snapshot: array {name!r} has npy version {version}")
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+        if dtype.hasobject or fortran:
+            raise SnapshotFileError(f"snapshot: array {name!r} has dtype {dtype}; refused")
+        count = int(np.prod(shape, dtype=np.int64))
+        array = np.frombuffer(self._map, dtype, count, start + head.tell())
+        return array.reshape(shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+
+def _open_zip(path: Path) -> tuple[dict[str, Any], _Mapped]:
+    spans: dict[str, int] = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        header = json.loads(archive.read(HEADER))
+        for info in archive.infolist():
+            if info.filename.endswith(".npy"):
+                file.seek(info.header_offset)
+                fields = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+                name_bytes, extra_bytes = fields[-2:]
+                data = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
+                spans[info.filename.removesuffix(".npy")] = data
+    return header, _Mapped(path, spans)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _safe(shard: str) -> str:
+    return _SAFE.sub("_", shard)
+
+
+def _explain(
+    error: OSError, folder: Path, shard: str, arrays: Mapping[str, NDArray[Any]]
+) -> SnapshotFileError:
+    need = sum(a.nbytes for a in arrays.values())
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DiskFull(
+            f"snapshot of shard {shard!r}: no room in {folder} for about {need:,} bytes "
+            f"({error.strerror}); the snapshot before stays current and nothing is lost, "
+            "make room and the next one will be written"
+        )
+    return SnapshotFileError(
+        f"snapshot of shard {shard!r}: {folder} cannot be written: {error.strerror}; "
+        "the snapshot before stays current"
+    )

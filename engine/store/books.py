@@ -1,0 +1,220 @@
+"""What is written down: runs, versions of rules, budgets, prices, the audit log, the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import delete, select, update
+
+from connectors.records import PriceRecord
+from engine.store import schema as t
+from engine.store.database import Database, How, write
+from engine.store.errors import StoreError
+from engine.tasks import compact
+
+
+class RuleVersion(NamedTuple):
+    """The rule files of one version, by content."""
+
+    version: str
+    rules: Mapping[str, str]
+    """File name → YAML."""
+    author: str
+    approver: str | None
+    status: str
+    """``proposed``, ``approved``, ``active``, ``retired``."""
+    at_ns: int
+    note: str
+
+
+class AuditLine(NamedTuple):
+    """Who did or saw what."""
+
+    id: int
+    at_ns: int
+    who: str
+    action: str
+    what: str
+    detail: Mapping[str, Any]
+
+
+class OutboxRow(NamedTuple):
+    """Something that has to be told to the outside: ``topic`` ``alert`` or ``task``, by key."""
+
+    id: int
+    topic: str
+    key: str
+    seq: int
+    at_ns: int
+
+
+def audit_row(
+    who: str, at_ns: int, action: str, what: str, detail: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a row of the audit log, to be inserted in the transaction it is about."""
+    return {"who": who, "at_ns": at_ns, "action": action, "what": what, "detail": compact(detail)}
+
+
+class Books:
+    """Runs, versions, budgets, prices and the audit log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record_run(self, run_id: str, kind: str, manifest: Mapping[str, Any]) -> None:
+        """Keep the manifest of a replay or run: inputs and hashes, options, versions."""
+        row = {"run_id": run_id, "kind": kind, "manifest": compact(manifest)}
+        with self._database.write() as connection:
+            write(connection, t.runs, [row], How.REPLACE)
+
+    def runs(self) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """Return (run id, kind, manifest) of all runs, by id."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(t.runs).order_by(t.runs.c.run_id)).all()
+        return [(r.run_id, r.kind, msgspec.json.decode(r.manifest)) for r in rows]
+
+    def put_rules(
+        self,
+        version: str,
+        rules: Mapping[str, str],
+        *,
+        author: str,
+        at_ns: int,
+        status: str = "proposed",
+        note: str = "",
+    ) -> bool:
+        """Keep the files of a version; return whether they were new."""
+        row = {
+            "version": version,
+            "rules": compact(rules),
+            "author": author,
+            "approver": None,
+            "status": status,
+            "at_ns": at_ns,
+            "note": note,
+        }
+        with self._database.write() as connection:
+            return write(connection, t.rule_versions, [row], How.NEW) > 0
+
+    def set_rules_status(
+        self, version: str, status: str, *, by: str, at_ns: int, approver: str | None = None
+    ) -> None:
+        """Move a version on: approve, activate, retire it; written into the audit log.
+
+        Raises
+        ------
+        StoreError
+            If there is no such version, or its author approves it.
+        """
+        c = t.rule_versions.c
+        with self._database.write() as connection:
+            author = connection.execute(
+                select(c.author).where(c.version == version).with_for_update()
+            ).scalar()
+            if author is None:
+                raise StoreError(f"rules {version!r}: no such version; see `gridwarden rules`")
+            if approver is not None and approver == author:
+                raise StoreError(
+                    f"rules {version!r}: {author!r} wrote them and cannot approve them; "
+                    "ask a second person"
+                )
+            values = {"status": status} | ({"approver": approver} if approver else {})
+            connection.execute(update(t.rule_versions).where(c.version == version).values(**values))
+            line = audit_row(by, at_ns, f"rules_{status}", version, {"approver": approver})
+            write(connection, t.audit_log, [line])
+
+    def rules(self, version: str | None = None) -> list[RuleVersion]:
+        """Return versions of rules, the newest first (or the one asked for)."""
+        c = t.rule_versions.c
+        query = select(
+            c.version, c.rules, c.author, c.approver, c.status, c.at_ns, c.note
+        ).order_by(c.at_ns.desc(), c.version)
+        if version is not None:
+            query = query.where(c.version == version)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [RuleVersion(r[0], msgspec.json.decode(r[1]), *r[2:]) for r in rows]
+
+    def put_budget(
+        self, rule: str, false_alerts: float, *, scope: str, by: str, at_ns: int
+    ) -> None:
+        """Write down what a rule may spend from now on."""
+        row = {
+            "rule": rule, "at_ns": at_ns, "false_alerts": false_alerts, "scope": scope, "by": by
+        }  # fmt: skip
+        with self._database.write() as connection:
+            write(connection, t.budgets, [row], How.REPLACE)
+
+    def budgets(self) -> dict[str, tuple[float, str]]:
+        """Return (false alerts per subject-year, scope) in force, by rule."""
+        c = t.budgets.c
+        query = select(c.rule, c.false_alerts, c.scope).order_by(c.at_ns)
+        with self._database.read() as connection:
+            return {r.rule: (r.false_alerts, r.scope) for r in connection.execute(query)}
+
+    def put_prices(self, prices: Sequence[PriceRecord]) -> None:
+        """Keep prices; one that is there already stays (replay reads what was recorded)."""
+        rows = [
+            {
+                "rule": p.rule,
+                "day": p.day,
+                "index": p.index,
+                "fraction": p.fraction,
+                "arrival_ns": p.arrival_ns,
+            }
+            for p in prices
+        ]
+        with self._database.write() as connection:
+            write(connection, t.prices, rows, How.NEW)
+
+    def prices(self, rule: str | None = None) -> list[PriceRecord]:
+        """Return the recorded prices, by rule and day."""
+        c = t.prices.c
+        query = select(c.rule, c.day, c.index, c.fraction, c.arrival_ns).order_by(c.rule, c.day)
+        if rule is not None:
+            query = query.where(c.rule == rule)
+        with self._database.read() as connection:
+            return [PriceRecord(*row) for row in connection.execute(query)]
+
+    def audit(
+        self, who: str, at_ns: int, action: str, what: str, detail: Mapping[str, Any]
+    ) -> None:
+        """Write a line into the audit log."""
+        with self._database.write() as connection:
+            line = audit_row(who, at_ns, action, what, detail)
+            write(connection, t.audit_log, [line])
+
+    def audit_log(self, what: str | None = None, limit: int | None = None) -> list[AuditLine]:
+        """Return lines of the audit log, the newest first."""
+        c = t.audit_log.c
+        query = select(c.id, c.at_ns, c.who, c.action, c.what, c.detail).order_by(c.id.desc())
+        if what is not None:
+            query = query.where(c.what == what)
+        with self._database.read() as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        return [AuditLine(*r[:5], msgspec.json.decode(r[5])) for r in rows]
+
+
+class Outbox:
+    """What still has to be told to the outside, at least once, by id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pending(self, topic: str | None = None, limit: int = 1_000) -> list[OutboxRow]:
+        """Return rows in the order they were written."""
+        c = t.outbox.c
+        query = select(c.id, c.topic, c.key, c.seq, c.at_ns).order_by(c.id).limit(limit)
+        if topic is not None:
+            query = query.where(c.topic == topic)
+        with self._database.read() as connection:
+            return [OutboxRow(*row) for row in connection.execute(query)]
+
+    def done(self, ids: Sequence[int]) -> None:
+        """Drop rows that were told; doing it twice changes nothing."""
+        with self._database.write() as connection:
+            for start in range(0, len(ids), 500):
+                part = ids[start : start + 500]
+                connection.execute(delete(t.outbox).where(t.outbox.c.id.in_(part)))

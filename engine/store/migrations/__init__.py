@@ -1,0 +1,1 @@
+"""Migrations of the store; run by :func:`engine.store.database.migrate`."""
