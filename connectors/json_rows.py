@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+import msgspec
 import pyarrow as pa
 import pyarrow.json as pj
 
@@ -13,7 +13,8 @@ from connectors.errors import InputError
 from connectors.rows import Columns, RawRows, with_malformed
 from connectors.streams import ByteSource, Chunk, line_chunks
 
-STRINGS: Mapping[str, pa.DataType] = {}
+_RAW = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = msgspec.json.Decoder(str)
 
 
 class JsonRows:
@@ -106,24 +107,16 @@ class JsonRows:
         details: list[str] = []
         lines = [line for line in chunk.data.split(b"\n") if line.strip()]
         for i, line in enumerate(lines):
+            record: dict[str, str | None] = {}
             problem = "file breaks off here" if chunk.torn and i == len(lines) - 1 else ""
-            record: Any = None
             if not problem:
-                try:
-                    record = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
-                except UnicodeDecodeError as error:
-                    problem = f"byte 0x{line[error.start]:02x} is not UTF-8"
-                except ValueError as error:
-                    problem = f"is not JSON: {error}"
-                else:
-                    if not isinstance(record, dict):
-                        problem = f"is a JSON {type(record).__name__}, wanted an object"
+                record, problem = _record(line)
             if problem:
                 bad.append(i)
                 texts.append(line.decode(errors="backslashreplace").rstrip("\r"))
                 details.append(problem)
             else:
-                rows.append({c: _text(record.get(c)) for c in self._wanted})
+                rows.append({c: record.get(c) for c in self._wanted})
         schema = pa.schema([(c, pa.string()) for c in self._wanted])
         good = pa.RecordBatch.from_pylist(rows, schema)
         return with_malformed(start, good, bad, texts, details)
@@ -148,10 +141,33 @@ def _arrow(data: bytes, schema: pa.Schema) -> pa.Table | None:
         return None
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _record(line: bytes) -> tuple[dict[str, str | None], str]:
+    """Return an object's values as text, as it stood there; or what keeps the line from being one."""
+    try:
+        return {k: _text(bytes(v)) for k, v in _RAW.decode(line).items()}, ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    # What Arrow accepts and JSON does not (NaN), and words for what is wrong.
+    try:
+        value = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
+    except UnicodeDecodeError as error:
+        return {}, f"byte 0x{line[error.start]:02x} is not UTF-8"
+    except (ValueError, RecursionError) as error:
+        return {}, f"is not JSON: {error}"
+    if not isinstance(value, dict):
+        return {}, f"is a JSON {type(value).__name__}, wanted an object"
+    return {
+        k: v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False)
+        for k, v in value.items()
+    }, ""
+
+
+def _text(value: bytes) -> str | None:
+    if value == b"null":
+        return None
+    if value.startswith(b'"'):
+        return _STRING.decode(value)
+    return value.decode()
 
 
 def _names(name: str, columns: Columns, data: bytes) -> list[str]:
