@@ -219,7 +219,10 @@ class Builder:
         )
         lateness_s = max(self.lateness_s[i] for i in classes)
         phase_s = keys[classes[0]].phase_s if slot_s == keys[classes[0]].interval_s else 0
-        return [Group(detector, rows, feeds, self.registry.class_sizes, lateness_s, phase_s)]
+        order = {c.utility: i for i, c in enumerate(cls.channels)}
+        utilities = sorted({keys[i].utility for i in classes}, key=lambda u: (order.get(u, 99), u))
+        sizes = self.registry.class_sizes
+        return [Group(detector, rows, feeds, sizes, lateness_s, phase_s, tuple(utilities))]
 
     def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
         """Return the channel that a meter class can fill, or None."""

@@ -60,18 +60,25 @@ class Counterfactuals:
         meter = self._meter(watch, raised.row, facts)
         if meter is None:
             return []
-        need = 3.0 * float(facts.get("threshold", 1.0) or 1.0)
-        return self._use(meter, end_s - 3600, end_s, need)
+        return self._use(meter, end_s - 3600, end_s, 3.0 * self._threshold(meter, facts))
+
+    def _threshold(self, meter: int, facts: dict[str, Any]) -> float:
+        """Return the use (canonical unit) above which a meter shows a sign of life."""
+        registry = self.shard.registry
+        utility = registry.classes[int(registry.meters.class_index[meter])].utility
+        names = {"electricity": "threshold_kwh", "water": "threshold_l", "gas": "threshold_m3"}
+        value = float(facts.get(names.get(utility, "threshold"), np.nan))
+        if utility == "gas":
+            value *= 1000.0  # the canonical unit of a volume is the litre
+        return value if np.isfinite(value) and value > 0 else 1.0
 
     def _meter(self, watch: Watch, row: int, facts: dict[str, Any]) -> int | None:
         """Return the meter of the channel the facts speak of, or the subject's first."""
         registry = self.shard.registry
         meters = registry.meters_of(int(watch.rows[row])).tolist()
-        use = next(iter(watch.rule.signals.values()))
         wanted = facts.get("channel")
         column = watch.columns[watch.primary or ""]
         channels = watch.links[int(column.group[row])].group.detector.channels
-        del use
         for meter in meters:
             utility = registry.classes[int(registry.meters.class_index[meter])].utility
             if wanted is not None and np.isfinite(wanted) and int(wanted) < len(channels):

@@ -171,14 +171,14 @@ def run(
     *,
     store: str,
     on_lines: Callable[[Sequence[AlertChange]], None],
-    on_progress: Callable[[int, float | None, int | None], None],
+    on_progress: Callable[[int, int | None], None],
     speed: float,
 ) -> tuple[Replay, ReplayResult]:
     """Replay the town: history as fast as it goes, the live days at `speed`."""
     pace = Pace(town.live_from_ns, speed)
 
-    def progress(rows: int, share: float | None, clock_ns: int | None) -> None:
-        on_progress(rows, share, clock_ns)
+    def progress(rows: int, clock_ns: int | None) -> None:
+        on_progress(rows, clock_ns)
         pace.wait(clock_ns)
 
     options = ReplayOptions(
@@ -194,5 +194,6 @@ def run(
         store=store,
         block_rows=4_096,
     )
-    replay = Replay(options, config, on_progress=progress, on_lines=on_lines)
+    replay = Replay(options, config, on_lines=on_lines)
+    replay.on_progress = progress
     return replay, replay.run()

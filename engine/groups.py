@@ -68,6 +68,8 @@ class Group:
         Time after a slot's end at which all feeds are due.
     phase_s : int
         Shift of the slot grid against UTC.
+    utilities : tuple of str
+        What its meters measure, for people.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Group:
         class_sizes: list[int],
         lateness_s: int,
         phase_s: int = 0,
+        utilities: tuple[str, ...] = (),
     ) -> None:
         self.detector = detector
+        self.utilities = list(utilities)
         self.subject_rows = subject_rows
         self.lateness_s = lateness_s
         self.phase_s = phase_s

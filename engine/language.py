@@ -8,6 +8,7 @@ from typing import Any, Literal
 Language = Literal["zh", "en"]
 
 _WORDS: dict[str, tuple[str, str]] = {
+    "replay": ("回放", "replay"),
     "rows": ("数据行", "Rows"),
     "source": ("来源", "source"),
     "total": ("总数", "rows"),
@@ -25,6 +26,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s.",
     ),
     "resumed": ("从第 {rows:,} 行接着运行。", "Went on from row {rows:,}."),
+    "rules_ok": (
+        "{files} 个文件，{rules} 条规则，全部正确。版本 {version}",
+        "{rules} rules in {files} files: all good. Version {version}",
+    ),
     "stopped": (
         "已中断。带 --store 用同一命令可接着运行。",
         "Stopped. With --store, the same command goes on from here.",

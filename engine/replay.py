@@ -220,8 +220,6 @@ class Replay:
     ----------
     options : ReplayOptions
     config : Config
-    on_progress : callable, optional
-        Told (rows, share of the input read or None, event time in ns) every block.
     on_lines : callable, optional
         Takes lines as they are released, after the outputs.
     keep : bool
@@ -233,7 +231,6 @@ class Replay:
         options: ReplayOptions,
         config: Config,
         *,
-        on_progress: Callable[[int, float | None, int | None], None] | None = None,
         on_lines: Callable[[Sequence[AlertChange]], None] | None = None,
         keep: bool = False,
     ) -> None:
@@ -244,7 +241,9 @@ class Replay:
         )
         self.registry = load_registry(options.meters, options.subjects, config)
         self.tree = PlaceTree(layout_of(config), _place_names(options.places))
-        self._on_progress = on_progress
+        self.on_progress: Callable[[int, int | None], None] | None = None
+        """Told (rows more, event time in ns) after every record."""
+        self._log: Log | None = None
         self._on_lines = on_lines
         self._keep = keep or options.report is not None
         self._kept: list[AlertChange] = []
@@ -264,7 +263,7 @@ class Replay:
                 stack.callback(store.close)
             host = self._host()
             saved = self._resume(store, host)
-            log = self._open_log(saved)
+            log = self._log = self._open_log(saved)
             stack.callback(log.close)
             self._open_outputs(saved, store)
             stack.enter_context(_Interrupts(self))
@@ -295,6 +294,10 @@ class Replay:
         zone = (self.registry.zones or ["UTC"])[0]
         return open_store(self.options.store, self.rules, self.config, self.options.workers, zone)
 
+    def share(self) -> tuple[float, bool]:
+        """Return how much of the input was read, and whether that is known."""
+        return (0.0, False) if self._log is None else self._log.progress()
+
     def stop(self) -> None:
         """Ask the loop to end after the present block."""
         self._stopping = True
@@ -310,10 +313,10 @@ class Replay:
         stop_at = self.options.stop_after_rows
         for record in log:
             host.feed(record)
-            self.rows += len(record) if hasattr(record, "__len__") else 1
-            if self._on_progress is not None:
-                share, known = log.progress()
-                self._on_progress(self.rows, share if known else None, host.clock_ns)
+            rows = len(record) if isinstance(record, ReadingBlock) else 1
+            self.rows += rows
+            if self.on_progress is not None:
+                self.on_progress(rows, host.clock_ns)
             if self._stopping or (stop_at is not None and self.rows >= stop_at):
                 return False
             if store is not None and time.monotonic() - saved_at > SNAPSHOT_EVERY_S:

@@ -84,7 +84,7 @@ class ShardSurroundings:
         """Return which contexts explain the subject's present episode."""
         if watch.rule.subjects.grain == "place":
             place = [int(watch.rows[row])]
-            held = dict.fromkeys((ABSENT, MAINTENANCE, APPROVED, POWER_CUT), False)
+            subject = -1 - place[0]
         else:
             subject = int(watch.rows[row])
             place = self.places_of(subject)

@@ -37,6 +37,8 @@ class SignalColumns:
     group: NDArray[np.int16]
     """Which of the rule's groups spoke; −1 for none."""
     group_row: NDArray[np.int32]
+    due: NDArray[np.bool_]
+    """Whether the moment to act had come when the slot closed."""
 
     @classmethod
     def empty(cls, n: int) -> SignalColumns:
@@ -49,6 +51,7 @@ class SignalColumns:
             np.zeros(n, np.int64),
             np.full(n, -1, np.int16),
             np.full(n, -1, np.int32),
+            np.zeros(n, np.bool_),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -169,7 +172,7 @@ class Watch:
         """Take over what a group said of a slot that ended at `end_ns`."""
         self._write(link, link.rule_rows, link.group_rows, signals, 0, link.whole, end_ns)
         rows: Any = slice(None) if link.whole else link.rule_rows
-        come = self.due(link.signal, rows)
+        come = self._come(link.signal, rows)
         if link.counter is not None:
             mine = signals if link.whole else signals.take(link.group_rows)
             self.tally = self.tally + link.counter.count(mine, come)
@@ -197,6 +200,7 @@ class Watch:
         column = self.columns[link.signal]
         before = column.urgency[rows], column.onset_ns[rows]
         self._write(link, rows, mine, signals, 0, False, end_ns, group_rows[mine])
+        self._come(link.signal, rows)
         changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset_ns[rows])
         return rows[changed], mine[changed]
 
@@ -226,24 +230,24 @@ class Watch:
         column.group[at] = next(i for i, other in enumerate(self.links) if other is link)
         column.group_row[at] = link.group_rows if group_rows is None else group_rows
 
-    def due(self, signal: str, rows: IntArray | slice) -> BoolArray:
-        """Return whether the moment to act has come at the price in force, and keep it so."""
+    def _come(self, signal: str, rows: IntArray | slice) -> BoolArray:
+        """Note whether the moment to act has come at the price in force; once come, it stays."""
         column = self.columns[signal]
         onset = column.onset_ns[rows]
-        come = due(column.urgency[rows], self.price, self.key[rows], onset)
-        result: BoolArray = come & (onset != NO_ONSET)
+        known = onset != NO_ONSET
+        come: BoolArray = due(column.urgency[rows], self.price, self.key[rows], onset) & known
         if signal == self.primary:
-            kept = (onset == self.latched[rows]) & (onset != NO_ONSET)
-            result |= kept
-            self.latched[rows] = np.where(result, onset, NO_ONSET)
-        return result
+            come |= known & (onset == self.latched[rows])
+            self.latched[rows] = np.where(come, onset, NO_ONSET)
+        column.due[rows] = come
+        return come
 
     def mask(self, rows: IntArray | slice, now: Mapping[str, Any]) -> BoolArray:
         """Return where the rule's condition may be met."""
         values: dict[str, Any] = dict(now)
         for name in self.rule.signals:
             column = self.columns[name]
-            values[f"{name}.due"] = self.due(name, rows)
+            values[f"{name}.due"] = column.due[rows]
             values[f"{name}.urgency"] = column.urgency[rows]
             values[f"{name}.evidence"] = column.evidence[rows]
             values[f"{name}.p_value"] = column.p_value[rows]
@@ -270,10 +274,11 @@ class Watch:
         hit = np.flatnonzero(mask) if rows is None else rows[mask]
         if self.steady and rows is None and not around.unsettled(at_ns):
             # What fires goes on firing: nothing it depends on has changed.
-            steady = self.latched[hit] != NO_ONSET
-            steady &= np.isin(hit, [r for r, v in self.lives.items() if v.phase == Phase.FIRING])
-            kept = set(hit[steady].tolist())
-            hit = hit[~steady]
+            kept = {
+                row
+                for row in hit.tolist()
+                if (life := self.lives.get(row)) is not None and life.phase == Phase.FIRING
+            }
         else:
             kept = set()
         also = (
@@ -376,15 +381,22 @@ class Watch:
             onset = int(column.onset_ns[row])
             values[name] = {
                 "ready": bool(column.urgency[row] >= 0),
-                "due": bool(self.due(name, np.array([row]))[0]),
+                "due": bool(column.due[row]),
                 "urgency": int(column.urgency[row]),
                 "evidence": float(column.evidence[row]),
                 "p_value": float(column.p_value[row]),
                 "onset_s": 0.0 if onset == NO_ONSET else (int(column.end_ns[row]) - onset) / NS,
-                "utilities": list(use.utilities),
+                "utilities": self._utilities(name, row, use.utilities),
                 "facts": facts.get(name, {}),
             }
         return values
+
+    def _utilities(self, signal: str, row: int, asked: Sequence[str]) -> list[str]:
+        """Return the utilities that a signal hears of on a row."""
+        group = int(self.columns[signal].group[row])
+        if group < 0:
+            return list(asked)
+        return self.links[group].group.utilities
 
     def _onset(self, row: int, at_ns: int) -> int:
         onsets = [int(c.onset_ns[row]) for c in self.columns.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,8 +124,8 @@ def replay(
     interrupted (give --store to be able to go on).
     """
     from connectors.progress import Progress
-
     from engine.config import load
+    from engine.language import say
     from engine.replay import Replay, ReplayOptions
 
     options = ReplayOptions(
@@ -146,9 +147,12 @@ def replay(
         stop_after_rows=stop_after_rows,
     )
     config = load(config_file)
-    with Progress() as progress:
-        run = Replay(options, config, on_progress=progress.update)
+    run = Replay(options, config)
+    with Progress(say("replay"), run.share) as progress:
+        run.on_progress = progress.update
         result = run.run()
+    for warning in run.warnings:
+        click.echo(f"gridwarden: {warning}", err=True)
     if report:
         from engine.reporting import write_replay_report
 
@@ -161,6 +165,11 @@ def replay(
     return 0 if result.finished or stop_after_rows is not None else 130
 
 
+def names_seen(result: ReplayResult) -> set[str]:
+    """Return the file names of the sources; fewer than sources where two share one."""
+    return {Path(source).name for source in result.counts}
+
+
 def print_summary(result: ReplayResult, *, stdout_taken: bool) -> None:
     """Print counts, budgets and how long it took."""
     from rich.console import Console
@@ -168,7 +177,7 @@ def print_summary(result: ReplayResult, *, stdout_taken: bool) -> None:
 
     from engine.language import say
 
-    console = Console(stderr=stdout_taken)
+    console = Console(stderr=stdout_taken, width=None if sys.stdout.isatty() else 110)
     table = Table(title=say("rows"), title_justify="left")
     table.add_column(say("source"), overflow="fold")
     names = ["processed", "duplicate", "late", "quarantined"]
@@ -177,7 +186,12 @@ def print_summary(result: ReplayResult, *, stdout_taken: bool) -> None:
     for source, counts in result.counts.items():
         cells = [f"{counts.by_status[n]:,}" for n in names]
         ok = "✓" if counts.reconciled else "✗"
-        table.add_row(source, f"{counts.rows:,}", *cells, ok)
+        table.add_row(
+            Path(source).name if len(names_seen(result)) == len(result.counts) else source,
+            f"{counts.rows:,}",
+            *cells,
+            ok,
+        )
     console.print(table)
     for source, counts in result.counts.items():
         if counts.by_reason:
