@@ -9,6 +9,14 @@ Language = Literal["zh", "en"]
 
 _WORDS: dict[str, tuple[str, str]] = {
     "replay": ("回放", "replay"),
+    "building": ("正在生成模拟小镇……", "Building the simulated town …"),
+    "tasks": ("任务：派给谁、为什么", "Tasks: who got which, and why"),
+    "worker": ("网格员", "gridworker"),
+    "level": ("等级", "level"),
+    "subject": ("对象", "subject"),
+    "state": ("状态", "state"),
+    "why": ("原因", "why"),
+    "more_tasks": ("另有 {n} 项更早的任务。", "{n} earlier tasks are not shown."),
     "rows": ("数据行", "Rows"),
     "source": ("来源", "source"),
     "total": ("总数", "rows"),
