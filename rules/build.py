@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,8 @@ class DetectorFacts:
     facts: Collection[str] | None = None
     grain: str = "subject"
 
+
+_CJK = "[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]"
 
 KnownDetectors = Callable[[str], "DetectorFacts | str"]
 """Looks a detector up; text says why there is none."""
@@ -414,7 +417,9 @@ class _Builder:
 
 
 def _text(record: Read) -> Text:
-    return Text(_need(record["zh"]), _need(record["en"]))
+    # YAML folds lines with a space, which Chinese does not have.
+    zh = re.sub(rf"(?<={_CJK}) (?={_CJK})", "", _need(record["zh"]))
+    return Text(zh, _need(record["en"]))
 
 
 def _limits(values: Mapping[str, Any]) -> Limits:

@@ -332,7 +332,13 @@ class _CaseReader:
         subject = entry["subject"] or (self.subjects[0].subject_id if self.subjects else "")
         if rule not in self.rules:
             self.reader.report(entry.at("rule"), f'rule "{rule}" does not run in this test')
-        return Expected(rule, subject, tuple(self._wanted(change) for change in entry["changes"]))
+        # An alert about a place is named by the place.
+        places = {s.subject_id: s.place for s in self.subjects if s.kind == "place"}
+        return Expected(
+            rule,
+            places.get(subject, subject),
+            tuple(self._wanted(change) for change in entry["changes"]),
+        )
 
     def _wanted(self, change: Read) -> Wanted:
         first, _, last = change["at"].partition("..")

@@ -89,6 +89,8 @@ class Graph:
                 return self.put(
                     Term("column", value=(key, node.path[-1], rename(f"{node.path[0]}.ready")))
                 )
+            case Unary() if (number := _constant(node)) is not None:
+                return self.put(Term("constant", value=number))
             case Unary():
                 return self._put("!" if node.op == "!" else "-", [node.item], rename)
             case Logic():
@@ -128,8 +130,18 @@ def _expressible(node: Binary) -> bool:
         return node.op == "/" and not (_is_whole(node.left) or _is_whole(node.right))
     if node.op in ("==", "!="):
         # 0.0 / 0.0 is a value to CEL (unequal to all) but looks like an unknown one here.
-        return all(isinstance(side, Literal | Name) for side in (node.left, node.right))
+        sides = (node.left, node.right)
+        return all(isinstance(s, Literal | Name) or _constant(s) is not None for s in sides)
     return node.op in _COMPARE or node.op in _ARITHMETIC
+
+
+def _constant(node: Node) -> int | float | None:
+    """Return the value of ``-2.5``; None if it is something else."""
+    if not isinstance(node, Unary) or node.op != "-" or not isinstance(node.item, Literal):
+        return None
+    value = node.item.value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return -value if number and abs(value) < _EXACT_INT else None  # type: ignore[operator,arg-type]
 
 
 def _is_flag(node: Node) -> bool:
