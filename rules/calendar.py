@@ -117,18 +117,25 @@ def load_calendars(files: Mapping[str, str]) -> Calendars:
 
 def _year(reader: Reader, record: Read, year: int) -> Year:
     rest: set[dt.date] = set()
-    for text in record["rest"] or ():
+    for text, node in _items(record, "rest"):
         first, _, last = text.partition("..")
-        rest |= set(_span(reader, record.at("rest"), first, last or first, year))
+        rest |= set(_span(reader, node, first, last or first, year))
     work: set[dt.date] = set()
-    for text in record["work"] or ():
-        for day in _span(reader, record.at("work"), text, text, year):
+    for text, node in _items(record, "work"):
+        for day in _span(reader, node, text, text, year):
             if day.isoweekday() < 6:
-                reader.report(record.at("work"), f"{day} is no week-end day: people work anyway")
+                reader.report(node, f"{day} is no week-end day: people work anyway")
             work.add(day)
     for day in sorted(rest & work):
         reader.report(record.at("work"), f"{day} is both a holiday and a day of work")
     return Year(frozenset(rest), frozenset(work))
+
+
+def _items(record: Read, key: str) -> Iterator[tuple[str, yaml.Node]]:
+    """Yield the texts of a list and where each stands."""
+    node, texts = record.at(key), record[key] or ()
+    single = isinstance(node, yaml.SequenceNode) and len(node.value) == len(texts)
+    yield from zip(texts, node.value if single else [node] * len(texts), strict=True)
 
 
 def _span(reader: Reader, node: yaml.Node, first: str, last: str, year: int) -> Iterator[dt.date]:

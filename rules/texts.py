@@ -336,6 +336,8 @@ class _Writer:
         return f"{self.date(value)}{'' if self.zh else ' '}{day.hour:02d}:{day.minute:02d}"
 
     def utilities(self, value: Any) -> str:
+        if isinstance(value, str):
+            raise TypeError("a list of utilities is wanted")
         words = [_UTILITIES.get(str(v), (str(v), str(v)))[0 if self.zh else 1] for v in value]
         if not words:
             raise ValueError("no utility")
