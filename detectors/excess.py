@@ -221,7 +221,9 @@ def _step(
         if np.isnan(e):
             continue
         if heard:
-            reached = np.searchsorted(grid, e, side="right")
+            reached = 0
+            while reached < len(grid) and grid[reached] <= e:
+                reached += 1
             if reached > 0:
                 if rows.onset[n] < 0:
                     rows.onset[n] = max(slot + 1 - rows.length[n, channel, level], rows.ended[n])

@@ -55,7 +55,8 @@ def happenings(config: TownConfig, layout: Layout, days: int, seed: int) -> list
             hours = float(np.clip(rng.lognormal(np.log(2.0), 0.7), 0.5, 24))
             found.append(
                 Happening("power_cut", community, start, min(start + hours * 3600, length),
-                          {"declared": bool(rng.random() < 0.5)})
+                          {"declared": bool(rng.random() < 0.5),
+                           "meters": str(rng.choice(["missing", "zero"]))})
             )  # fmt: skip
     for concentrator in layout.concentrators:
         rate = config.rates.dead_concentrator
