@@ -90,6 +90,8 @@ class _Builder:
         self.reader = reader
         self.record = record
         self.known = known
+        self.blind = record["signals"] is BAD or record["events"] is BAD
+        """What names there are is not known: conditions and texts cannot be judged."""
         self.grain = "subject"
         subjects = record["subjects"]
         if isinstance(subjects, Read) and subjects["grain"] is not BAD:
@@ -101,7 +103,7 @@ class _Builder:
         signals, facts = self.signals()
         events = self.events(signals)
         scope = rule_scope(facts, events)
-        if not signals and not events:
+        if not self._keys("signals") and not self._keys("events"):
             self.report("signals", "the rule listens to nothing", wanted="a signal or an event")
         when = self.condition(record["when"], scope)
         hold = self.condition(record["hold"], scope) if record["hold"] is not None else when
@@ -148,6 +150,11 @@ class _Builder:
     def report(self, key: str, message: str, **more: Any) -> None:
         """Report a problem at one of the rule's keys."""
         self.reader.report(self.record.at(key), message, **more)
+
+    def _keys(self, key: str) -> bool:
+        """Return whether a table has any entry, right or wrong."""
+        node = self.record.nodes.get(key)
+        return node is not None and bool(node.value)
 
     # -- whom, what it listens to -----------------------------------------------------------
 
@@ -232,6 +239,8 @@ class _Builder:
         """Check a condition; return its text, None if it was reported."""
         if not isinstance(expression, Expression):
             return None
+        if self.blind:
+            return expression.text
         kind, findings = check(expression.tree, scope)
         for f in findings:
             self.reader.report(
@@ -402,7 +411,7 @@ class _Builder:
                 if template is BAD:
                     continue
                 shift = len(node.value) - len(node.value.lstrip())
-                for f in texts.check(template, scope):
+                for f in () if self.blind else texts.check(template, scope):
                     self.reader.report(
                         node,
                         f"texts.{key}.{language}: {f.message}",

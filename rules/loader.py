@@ -100,7 +100,7 @@ def _compare(found: list[_Found]) -> None:
                 one.reader.report(
                     node,
                     f'unknown rule "{other}"',
-                    wanted=f"one of {listing(known, 30)}",
+                    wanted=f"one of {listing(known, 30)}" if known else "",
                     hint=suggest(other, known),
                 )
 

@@ -106,8 +106,8 @@ def rule_scope(signals: Mapping[str, Iterable[str] | None], events: Iterable[str
         "now": NOW,
         "alerts": Type.LIST,
         "fused": Type.DOUBLE,
-        **{name: signal_scope(facts) for name, facts in signals.items()},
         **dict.fromkeys(events, LOOK),
+        **{name: signal_scope(facts) for name, facts in signals.items()},
     }
 
 
