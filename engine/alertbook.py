@@ -47,6 +47,8 @@ class AlertBook:
 
     def __init__(self) -> None:
         self.open: dict[tuple[str, str], OpenAlert] = {}
+        self.closed: dict[tuple[str, str], tuple[int, int, str]] = {}
+        """Onset, last seq and raised_at of the newest alert that ended, by rule and subject."""
         self._waiting: list[tuple[int, str, int, AlertChange]] = []
 
     def note(
@@ -63,6 +65,10 @@ class AlertBook:
         change = raised.change
         if change.kind == Kind.RAISED:
             self.open[key] = self._opened(watch, raised, named, counterfactual, extra)
+            onset_ns, seq, raised_at = self.closed.get(key, (None, 0, ""))
+            if onset_ns == self.open[key].onset_ns:
+                # The same episode again (what explained it has passed): the same alert goes on.
+                self.open[key].seq, self.open[key].raised_at = seq, raised_at
         alert = self.open[key]
         alert.seq += 1
         state = {Kind.RESOLVED: State.RESOLVED, Kind.CANCELLED: State.CANCELLED}.get(
@@ -70,6 +76,7 @@ class AlertBook:
         )
         if state != State.FIRING:
             del self.open[key]
+            self.closed[key] = (alert.onset_ns, alert.seq, alert.raised_at)
         line = AlertChange(
             alert_id=alert.alert_id,
             seq=alert.seq,
@@ -182,6 +189,7 @@ class AlertBook:
                 [rule, key, *(getattr(a, name) for name in OpenAlert.__slots__)]
                 for (rule, key), a in sorted(self.open.items())
             ],
+            "closed": [[*key, *value] for key, value in sorted(self.closed.items())],
             "waiting": [[at, _builtins(line)] for at, _, _, line in self._waiting],
         }
 
@@ -190,6 +198,7 @@ class AlertBook:
         import msgspec
 
         self.open = {(r[0], r[1]): OpenAlert(*r[2:]) for r in state["open"]}
+        self.closed = {(r[0], r[1]): (r[2], r[3], r[4]) for r in state["closed"]}
         self._waiting = []
         for at, body in state["waiting"]:
             line = msgspec.convert(body, AlertChange)

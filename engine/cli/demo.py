@@ -11,7 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from engine.demo import DemoTown
-    from engine.replay import Replay
     from rules.alerts import AlertChange
 
 MARKS = {"red": "●", "orange": "▲", "yellow": "■", "blue": "◆"}
@@ -24,7 +23,7 @@ LIVE_SECONDS = 12.0
 @click.option("--once", is_flag=True, help="Print the summary and end, also on a terminal.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
 def demo(once: bool, folder: Path) -> int:
-    """The main job on a laptop: real meter readings become explained alerts in a queue.
+    """Show the main job on a laptop: real meter readings become explained alerts in a queue.
 
     Two real British homes (half-hourly, from the opendsm package) live among the neighbours of a
     simulated town. Event time runs fast; alerts appear as they arise.
@@ -44,9 +43,8 @@ def demo(once: bool, folder: Path) -> int:
         town = town_demo.build(folder)
     console.print(_banner(town), highlight=False)
     printer = _Printer(console, town)
-    replay, result = None, None
     with Progress(pick("回放", "replay")) as progress:
-        replay, result = town_demo.run(
+        _, result = town_demo.run(
             town,
             Config(),
             store=f"sqlite:///{store_file}",
@@ -56,7 +54,7 @@ def demo(once: bool, folder: Path) -> int:
         )
     from engine.cli.replay import print_summary
 
-    _tasks(console, f"sqlite:///{store_file}", replay)
+    _tasks(console, f"sqlite:///{store_file}")
     print_summary(result, stdout_taken=False)
     console.print(_next(folder), highlight=False)
     return 0 if result.reconciled else 3
@@ -120,7 +118,7 @@ class _Printer:
             self.shown += 1
 
 
-def _tasks(console: Any, store: str, replay: Replay) -> None:
+def _tasks(console: Any, store: str) -> None:
     """Show who got which task and why."""
     from rich.table import Table
 
