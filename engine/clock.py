@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
+from rules.calendar import Calendars
 
 from detectors.base import BoolArray
-from rules.calendar import Calendars
 
 NEVER_S = 2**62 // 10**9
 """Later than anything, in seconds (so that nanoseconds still fit)."""

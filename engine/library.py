@@ -7,7 +7,6 @@ from pathlib import Path
 
 from rules.calendar import Calendars, load_calendars
 from rules.loader import load
-
 from rules.model import Budget, RuleSet, rule_set
 
 

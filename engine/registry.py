@@ -21,15 +21,6 @@ from connectors.tables import MetersTable, SubjectsTable
 from engine.places import PlaceLayout
 
 DAY_S = 86_400
-UNITS: Mapping[str, tuple[str, float]] = {
-    "kWh": ("kWh", 1.0),
-    "Wh": ("kWh", 0.001),
-    "MWh": ("kWh", 1000.0),
-    "MJ": ("kWh", 1 / 3.6),
-    "l": ("l", 1.0),
-    "m3": ("l", 1000.0),
-}
-"""Unit → canonical unit and factor; any other unit is its own canonical unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +101,8 @@ class Registry:
         self.subjects = self._load_subjects(subjects)
         self.meters = self._load_meters(meters)
         self.key = hash_ids(self.subjects.subject_id)
+        # Meters lie in the order of their subjects; those of unknown subjects come last.
+        self._owners = np.where(self.meters.subject < 0, 2**30, self.meters.subject)
 
     # -- loading --------------------------------------------------------------------------
 
@@ -126,16 +119,18 @@ class Registry:
         community = rank[encoded.indices.to_numpy(zero_copy_only=False)]
         rows = np.argsort(np.where(community < 0, 2**30, community), kind="stable")
         take = pa.array(rows)
-        kind, self.kinds = _codes(table.kind)
-        zone, self.zones = _codes(table.timezone)
-        back = {int(old): new for new, old in enumerate(rows)} if table.attrs else {}
+        self.kinds, self.zones = list(table.kinds), list(table.zones)
+        attrs = {row: dict(given) for row, given in table.attrs.items()}
+        for row in np.flatnonzero(np.isfinite(table.lat)).tolist():
+            attrs.setdefault(row, {}).setdefault("lat", float(table.lat[row]))
+        back = {int(old): new for new, old in enumerate(rows)} if attrs else {}
         return Subjects(
             subject_id=table.subject_id.take(take),
-            kind=kind[rows].astype(np.uint8),
+            kind=table.kind[rows],
             place=table.place.take(take),
             community=community[rows],
-            zone=zone[rows].astype(np.uint8),
-            attrs={back[row]: dict(attrs) for row, attrs in sorted(table.attrs.items())},
+            zone=table.zone[rows],
+            attrs={back[row]: given for row, given in sorted(attrs.items())},
         )
 
     def _load_meters(self, table: MetersTable) -> Meters:
@@ -145,25 +140,22 @@ class Registry:
         take = pa.array(order)
         subject_row = subject_row[order]
         zone = np.where(subject_row >= 0, self.subjects.zone[subject_row], 0).astype(np.uint8)
-        utility, utilities = _codes(table.utility.take(take))
-        unit, units = _codes(table.unit.take(take))
         interval_s = np.asarray(table.interval_s)[order].astype(np.int64)
         phase_s = np.zeros(len(order), np.int64)
         daily = interval_s >= DAY_S
         if daily.any():
             offsets = np.array([_offset_s(z) for z in self.zones], np.int64)
             phase_s[daily] = -offsets[zone[daily]] % DAY_S
-        combined = np.stack([utility.astype(np.int64), interval_s, phase_s], axis=1)
+        combined = np.stack([table.utility[order].astype(np.int64), interval_s, phase_s], axis=1)
         unique, class_index = np.unique(combined, axis=0, return_inverse=True)
         class_index = class_index.reshape(-1)
-        self.classes = [ClassKey(utilities[int(u)], int(i), int(p)) for u, i, p in unique]
+        self.classes = [ClassKey(table.utilities[int(u)], int(i), int(p)) for u, i, p in unique]
         if len(self.classes) > 255:
             raise ValueError(f"{len(self.classes)} meter classes; at most 255 are possible")
         self.class_sizes = np.bincount(class_index, minlength=len(self.classes)).tolist()
         class_row = np.zeros(len(order), np.int32)
         for i, size in enumerate(self.class_sizes):
             class_row[class_index == i] = np.arange(size, dtype=np.int32)
-        factor = np.array([UNITS.get(u, (u, 1.0))[1] for u in units] or [1.0])
         concentrator, self.concentrators = _codes(table.concentrator.take(take))
         if "" in self.concentrators:
             concentrator[concentrator == self.concentrators.index("")] = -1
@@ -172,10 +164,10 @@ class Registry:
             subject=subject_row,
             class_index=class_index.astype(np.uint8),
             class_row=class_row,
-            register=np.asarray(table.register)[order].astype(bool),
-            stamp_end=np.asarray(table.stamp_end)[order].astype(bool),
-            scale=np.asarray(table.multiplier, np.float64)[order] * factor[unit],
-            register_max=np.asarray(table.register_max, np.float64)[order],
+            register=table.register[order],
+            stamp_end=~table.stamp_start[order],
+            scale=(table.multiplier * table.unit_scale)[order],
+            register_max=np.nan_to_num(table.register_max[order]),
             concentrator=concentrator.astype(np.int32),
             zone=zone,
         )
@@ -225,12 +217,8 @@ class Registry:
 
     def meters_of(self, row: int) -> NDArray[np.int32]:
         """Return the meter rows of a subject (contiguous by construction)."""
-        subject = self.meters.subject
-        known = int(np.searchsorted(np.where(subject < 0, 2**30, subject), row))
-        stop = known
-        while stop < len(subject) and subject[stop] == row:
-            stop += 1
-        return np.arange(known, stop, dtype=np.int32)
+        first, last = np.searchsorted(self._owners, [row, row + 1])
+        return np.arange(first, last, dtype=np.int32)
 
 
 def hash_ids(ids: pa.StringArray) -> NDArray[np.uint64]:
