@@ -160,7 +160,7 @@ def learn(base, base_days, r, w, c, i, kw, s, k):
     if at_night(minute):
         base[1 - k, s, i] = base[k, s, i]
         base_days[1 - k, s, i] = base_days[k, s, i]
-    if w[AGE] >= c.slots:
+    if days >= 2:
         most = c.scale * max(0.004 * r[PRODUCTION], 0.03 * kw)
         pull = (1.0 - 0.85**c.scale) * error
         r[SHIFT] = 0.999**c.scale * (r[SHIFT] + min(most, max(-most, pull)))
@@ -247,7 +247,8 @@ def visits(r, w, first, last):
             if first - 1440 <= minute <= last:
                 complaints = max(complaints, r[VISITOR_SCORE + j])
         elif first - 150 <= minute <= last:
-            vehicles = max(vehicles, r[VISITOR_SCORE + j])
+            late = max(1.0, (minute - first) / 120.0)  # a long run would meet somebody anyway
+            vehicles = max(vehicles, r[VISITOR_SCORE + j] - math.log(late))
     return vehicles, complaints
 
 
@@ -269,25 +270,39 @@ def hour_score(minute, rest, daytime):
 
 @jit
 def weigh(r, w, er, ew, c, slot):
-    """Return (level, duration, time, lighting, tenant, vehicles, complaints) of an episode."""
+    """Return what an episode says, entry by entry: `ENTRIES` between memory and prior."""
     n = ew[SLOTS]
     mean = er[EXCESS] / n
+    if n > 1:  # without the highest slot: a start attempt is not a run
+        mean = max(0.01 * mean, (er[EXCESS] - er[PEAK]) / (n - 1))
     quarters = n * c.scale
     share = mean / r[PRODUCTION]
     least = max(0.045, 3.2 / r[PRODUCTION])
-    level = min(6.0, max(-1.0, 2.2 * math.log(share / least))) * min(1.0, quarters / 3.0)
-    duration = min(1.5, 0.25 * (quarters - 3.0))
+    level = min(6.0, max(-2.5, 2.2 * math.log(share / least))) * min(1.0, quarters / 3.0)
+    duration = min(2.0, 0.12 * (quarters - 3.0))
     time = er[HOUR_SCORE] / n
     if share > 0.2:
         time = max(time, -1.0)
     lighting = 0.0
-    if not c.daytime and share < 0.2 and mean < 25.0 and n > 2:
-        rough = math.sqrt(max(0.0, er[JUMPS] / (n - 2) - 1.4 * r[STEP] ** 2)) / mean
+    small = share < (0.2 if w[TRUSTED] == 1 else 0.5)
+    if not c.daytime and small and mean < 25.0 and n > 2:
+        jump = er[JUMPS] / (n - 2)
+        rough = math.sqrt(max(0.0, jump**2 - 1.3 * r[STEP] ** 2)) / mean
         if -60.0 <= ew[ONSET_MINUTE] - r[DUSK] <= 75.0 and rough < 0.08:
             lighting = -3.0
+    standby = -1.5 * er[UNKNOWN] / n
     tenant = -1.5 if ew[CARRIED] == 1 and quarters < 16.0 else 0.0
     vehicles, complaints = visits(r, w, ew[START] * c.slot_min, (slot + 1) * c.slot_min)
-    return level, duration, time, lighting, tenant, vehicles, complaints
+    return level, duration, time, standby, lighting, tenant, vehicles, complaints
+
+
+@jit
+def total_of(parts):
+    """Return the sum of the entries."""
+    total = 0.0
+    for part in parts:
+        total += part
+    return total
 
 
 @jit
@@ -295,7 +310,7 @@ def harmless(r, er, ew, parts):
     """Return whether an episode looks like lights or like somebody's working day."""
     share = er[EXCESS] / ew[SLOTS] / r[PRODUCTION]
     by_day = not ew[REST] and 360 <= ew[ONSET_MINUTE] < 1080 and ew[NIGHT] == 0
-    return parts[3] < 0.0 or parts[4] < 0.0 or (by_day and share < 0.2)
+    return parts[4] < 0.0 or parts[5] < 0.0 or (by_day and share < 0.2)
 
 
 @jit
@@ -314,17 +329,19 @@ def open_episode(er, ew, slot, minute, rest, carried):
 
 
 @jit
-def extend(er, ew, c, slot, x, allowed, theta, minute, rest):
+def extend(er, ew, c, slot, x, allowed, theta, minute, rest, known):
     """Add a slot to the open episode."""
     ew[SLOTS] += 1
     ew[END] = slot + 1
     er[EXCESS] += x
+    er[PEAK] = max(er[PEAK], x)
+    er[UNKNOWN] += 0.0 if known else 1.0
     er[USUAL] += allowed
     er[HOUR_SCORE] += hour_score(minute, rest, c.daytime)
     if at_night(minute):
         ew[NIGHT] += 1
     if ew[SLOTS] > 2:
-        er[JUMPS] += (x - er[LAST]) ** 2
+        er[JUMPS] += abs(x - er[LAST])
     er[LAST] = x
     er[QUIET] = min(er[QUIET], allowed + 0.95 * theta)
 
@@ -332,7 +349,7 @@ def extend(er, ew, c, slot, x, allowed, theta, minute, rest):
 @jit
 def judge(r, w, er, ew, c, slot, day, minute, permit, parts):
     """Let the open episode speak: it may open the case, or raise it."""
-    found = parts[0] + parts[1] + parts[2] + parts[3] + parts[4] + parts[5] + parts[6]
+    found = total_of(parts)
     value = r[MEMORY] + found - c.prior
     if ew[SLOTS] < c.shortest:
         return
@@ -353,16 +370,16 @@ def judge(r, w, er, ew, c, slot, day, minute, permit, parts):
         r[TOP] = value
         n = ew[SLOTS]
         r[ACCOUNT] = r[MEMORY]
-        for j in range(7):
+        for j in range(len(parts)):
             r[ACCOUNT + 1 + j] = parts[j]
-        r[ACCOUNT + 8] = -c.prior
+        r[ACCOUNT + 9] = -c.prior
         w[ACCOUNT_START] = ew[START]
-        r[ACCOUNT + 9] = n * c.slot_min / 60.0
-        r[ACCOUNT + 10] = (er[EXCESS] + er[USUAL]) / n
-        r[ACCOUNT + 11] = er[USUAL] / n
-        r[ACCOUNT + 12] = ew[NIGHT] / n
-        r[ACCOUNT + 13] = er[QUIET]
-        r[ACCOUNT + 14] = max(0.0, permit)
+        r[ACCOUNT + 10] = n * c.slot_min / 60.0
+        r[ACCOUNT + 11] = (er[EXCESS] + er[USUAL]) / n
+        r[ACCOUNT + 12] = er[USUAL] / n
+        r[ACCOUNT + 13] = ew[NIGHT] / n
+        r[ACCOUNT + 14] = er[QUIET]
+        r[ACCOUNT + 15] = max(0.0, permit)
 
 
 @jit
@@ -376,8 +393,14 @@ def close_episode(base, base_days, r, w, er, ew, c, i):
     if mild:
         absorb(base, base_days, w, er, ew, c, i)
     if not mild or c.daytime:
-        found = parts[0] + parts[1] + parts[2] + parts[3] + parts[4] + parts[5] + parts[6]
+        found = total_of(parts)
         r[MEMORY] = max(0.0, r[MEMORY] + max(0.0, found) - c.prior)
+
+
+@jit
+def stirring(w, ew):
+    """Return whether an episode has raised suspicion since it began."""
+    return w[ONSET] != NO_SLOT and w[STIRRED] >= ew[START]
 
 
 @jit
@@ -400,13 +423,14 @@ def observe(base, base_days, r, w, er, ew, loads, excesses, c, i, slot, kw, s, k
     minute = s * c.slot_min
     total, tested, quiet = granted(r, w, c, slot * c.slot_min)
     usual = explained(base, base_days, r, w, c, i, s, k)
+    known = base_days[k, s, i] > 0
     width = min(RING, c.hour)
-    mean, known = kw, 1
+    mean, count = kw, 1
     for j in range(width - 1):
         if not math.isnan(loads[j]):
             mean += loads[j]
-            known += 1
-    mean /= known
+            count += 1
+    mean /= count
     allowed = usual
     if total >= 0.0:
         quiet = quiet or mean <= 1.2 * total
@@ -416,25 +440,30 @@ def observe(base, base_days, r, w, er, ew, loads, excesses, c, i, slot, kw, s, k
         allowed = max(allowed, usual + tested)
     x = kw - allowed
     theta = max(0.02 * r[PRODUCTION], 5.0 * r[NOISE], 0.3 * allowed)
+    stronger = False
     if ew[OPEN] and quiet:
         close_episode(base, base_days, r, w, er, ew, c, i)
     elif ew[OPEN]:
-        so_far = er[EXCESS] / max(1, ew[SLOTS])
-        if x > max(0.25 * so_far, 0.5 * theta):
+        so_far = er[EXCESS] / ew[SLOTS]
+        if x > 2.0 * max(so_far, theta) and ew[SLOTS] > width and not stirring(w, ew):
+            stronger = True  # begins within a weak, unconvincing episode
+            close_episode(base, base_days, r, w, er, ew, c, i)
+        elif x > max(0.25 * so_far, 0.5 * theta):
             ew[LOW] = 0
-            extend(er, ew, c, slot, x, allowed, theta, minute, k == 1)
+            extend(er, ew, c, slot, x, allowed, theta, minute, k == 1, known)
         else:
             ew[LOW] += 1
-        if ew[LOW] >= 2 or slot - ew[START] >= c.longest:
+        if ew[OPEN] and (ew[LOW] >= 2 or slot - ew[START] >= c.longest):
             close_episode(base, base_days, r, w, er, ew, c, i)
-    elif not quiet and x > theta and (w[TRUSTED] > 0 or w[AGE] >= c.slots):
+    warm = w[TRUSTED] > 0 or w[AGE] >= c.slots
+    if not ew[OPEN] and not quiet and x > theta and warm:
         sharp, rose = False, False
         for j in range(width):
-            sharp = sharp or excesses[j] < 0.35 * x
+            sharp = sharp or excesses[j] < (0.5 if stronger else 0.35) * x
             rose = rose or loads[j] < kw - 0.4 * x
         if sharp:
             open_episode(er, ew, slot, minute, k, 0 if rose else 1)
-            extend(er, ew, c, slot, x, allowed, theta, minute, k == 1)
+            extend(er, ew, c, slot, x, allowed, theta, minute, k == 1, known)
     for j in range(RING - 1, 0, -1):
         loads[j] = loads[j - 1]
         excesses[j] = excesses[j - 1]

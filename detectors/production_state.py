@@ -47,6 +47,7 @@ ENTRIES = (
     "level",
     "duration",
     "time",
+    "standby",
     "lighting",
     "tenant",
     "vehicles",
@@ -58,8 +59,8 @@ FACTS = ("hours", "mean_kw", "usual_kw", "night_share", "quiet_kw", "permitted_k
 """What else the account holds, in the order of its last columns."""
 
 # An episode's part of `real`, and of `whole`.
-EXCESS, USUAL, HOUR_SCORE, JUMPS, LAST, QUIET = range(6)
-EPISODE_REAL = 6
+EXCESS, PEAK, USUAL, HOUR_SCORE, UNKNOWN, JUMPS, LAST, QUIET = range(8)
+EPISODE_REAL = 8
 OPEN, START, END, SLOTS, LOW, NIGHT, ONSET_MINUTE, CARRIED, REST = range(9)
 EPISODE_WHOLE = 9
 

@@ -80,11 +80,21 @@ def notices(case: Case) -> list[tuple[int, str, float, float, float]]:
 
 
 def run_detector(
-    batch: list[Case], name: str = "production", vehicles: bool = True, **params: float
+    batch: list[Case],
+    name: str = "production",
+    vehicles: bool = True,
+    interval_s: int = 900,
+    **params: float,
 ) -> tuple[Production, Array, Array]:
-    """Run the detector over a batch day by day; return it, its urgency and onsets (T, N)."""
+    """Run the detector over a batch day by day; return it, its urgency and onsets (T, N).
+
+    With longer slots T is still in quarters of an hour: each slot stands for the last of its
+    quarters.
+    """
     n = len(batch)
-    detector = lookup(name)(n, interval_s=900, zone=np.arange(n, dtype=np.uint8), **params)
+    detector = lookup(name)(n, interval_s=interval_s, zone=np.arange(n, dtype=np.uint8), **params)
+    join = interval_s // 900
+    per_day = DAY // join
     assert isinstance(detector, Production)
     rows = np.arange(n)
     first = batch[0].first_day * DAY - UTC_OFFSET
@@ -93,9 +103,11 @@ def run_detector(
     latitude = np.array([case.latitude for case in batch], np.float32)
     detector.inform("latitude", rows, closed, closed, latitude)
     values = np.stack([case.kw for case in batch], axis=1)[:, None, :].astype(np.float32) / 4
-    slot = np.broadcast_to((np.arange(DAYS * DAY) % DAY)[:, None], (DAYS * DAY, n))
-    day = batch[0].first_day + np.arange(DAYS * DAY)[:, None] // DAY + np.zeros((1, n), int)
-    rest = np.repeat(np.stack([case.rest for case in batch], axis=1), DAY, axis=0)
+    values = values.reshape(DAYS * per_day, join, 1, n).sum(axis=1)
+    t = np.arange(DAYS * per_day)[:, None] + np.zeros((1, n), int)
+    slot = (t % per_day).astype(np.int32)
+    day = (batch[0].first_day + t // per_day).astype(np.int32)
+    rest = np.repeat(np.stack([case.rest for case in batch], axis=1), per_day, axis=0)
     told = [
         (filed, row, kind, a, b, v)
         for row, case in enumerate(batch)
@@ -117,12 +129,12 @@ def run_detector(
                 np.array([value], np.float32),
             )
             at += 1
-        frame = Frame(
-            first + a, values[a:b], slot[a:b].astype(np.int32), day[a:b].astype(np.int32), rest[a:b]
-        )
-        out = detector.step(frame)
-        urgency.append(out.urgency)
-        onset.append(out.onset - first)
+        a, b = d * per_day, (d + 1) * per_day
+        out = detector.step(Frame(first // join + a, values[a:b], slot[a:b], day[a:b], rest[a:b]))
+        late = np.full((per_day, join, n), -1, np.int8)
+        late[:, -1] = out.urgency
+        urgency.append(late.reshape(DAY, n))
+        onset.append(np.repeat(out.onset * join - first, join, axis=0))
     return detector, np.concatenate(urgency), np.concatenate(onset)
 
 
@@ -199,7 +211,12 @@ def night_of(case: Case, alerts: list[Alert]) -> int | None:
 
 
 def evaluate(
-    source: Source, batches: int, seed: int = 0, line: float = H, history: int | None = None
+    source: Source,
+    batches: int,
+    seed: int = 0,
+    line: float = H,
+    history: int | None = None,
+    interval_s: int = 900,
 ) -> dict[str, Any]:
     """Run all kinds over `batches` seasons; return found shares, delays and false rates."""
     found: dict[str, dict[str, list[int | None]]] = defaultdict(lambda: defaultdict(list))
@@ -209,8 +226,8 @@ def evaluate(
     kinds = (*cases.COVERT, *cases.COVERT, *cases.CAUSES, *cases.CAUSES, *(["mixture"] * 8), "charger")
     for b in range(batches):
         batch = make_batch(source, kinds, seed + b, history)
-        _, urgency, onset = run_detector(batch)
-        _, without, onset_without = run_detector(batch, vehicles=False)
+        _, urgency, onset = run_detector(batch, interval_s=interval_s)
+        _, without, onset_without = run_detector(batch, vehicles=False, interval_s=interval_s)
         for i, case in enumerate(batch):
             table = practice(case)
             table["gridwarden"] = alerts_of(urgency[:, i], onset[:, i], line)
@@ -274,10 +291,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=13)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--line", type=float, default=H)
-    parser.add_argument("--history", type=int)
+    parser.add_argument("--history", type=int, help="days known before the order; default mixed")
+    parser.add_argument("--interval", type=int, default=900)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    result = evaluate(cases.load(args.data), args.batches, args.seed, args.line, args.history)
+    result = evaluate(
+        cases.load(args.data), args.batches, args.seed, args.line, args.history, args.interval
+    )
     sys.stdout.write(report(result) + "\n")
     sys.stdout.write("curve " + " ".join(f"{c:.2f}" for c in result["curve"]) + "\n")
     if args.json:
