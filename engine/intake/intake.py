@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.records import Fault, Status
-from engine.intake import kernel
+from engine.intake import growth, kernel
 from engine.intake.layout import (
     CLASS,
     HELD_LATE,
     LATE,
     NEVER_NS,
     NO_TOKEN,
+    READING,
     REGISTER,
     SETTLED,
+    STEP,
     Late,
     Settled,
     empty,
@@ -80,22 +82,16 @@ class Intake:
                 f"meter {registry.meter_id(int(bad[0]))}: multiplier × unit must be above 0, "
                 f"got {meters.scale[bad[0]]}"
             )
-        self._registry = registry
+        self.registry = registry
         self._lateness_s = [int(s) for s in lateness_s]
         self._ahead = (max_skew_s, tick_s)
         self._rows: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         self.classes = self._lay_out(registry)
-        last = self.classes[-1] if len(self.classes) else None
-        ends = {
-            name: int(self.classes[at][-1] + self.classes[size][-1]) if last is not None else 0
-            for name, at, size in (("registers", "first_register", "registers"),)
-        }
-        self.registers = empty(REGISTER, ends["registers"])
+        self.registers = empty(REGISTER, int(self.classes["registers"].sum()))
         self.registers["token"] = NO_TOKEN
         self.registers["late_edge"] = np.nan
         cells = int((self.classes["registers"] * self.classes["buffer_len"]).sum())
-        self.stamps = np.zeros(cells, np.uint32)
-        self.levels = np.zeros(cells, np.float64)
+        self.kept = empty(READING, cells)
         self.ring = np.full(
             int((self.classes["ring_slots"] * self.classes["ring_rows"]).sum()), np.nan, np.float32
         )
@@ -111,11 +107,7 @@ class Intake:
         most = int(self.classes["kept"].max()) + 4 if len(self.classes) else 1
         self._counts = np.array([0, 0, most], np.int64)
         longest = int(self.classes["buffer_len"].max()) + 1 if len(self.classes) else 1
-        self._scratch = (
-            np.zeros((2, longest), np.int64),
-            np.zeros((2, longest), np.float64),
-            np.zeros((3, longest), np.int64),
-        )
+        self._path, self._old = empty(STEP, longest), empty(STEP, longest)
 
     @classmethod
     def of(
@@ -210,12 +202,16 @@ class Intake:
         status, fault : ndarray of uint8, shape (n,)
             :class:`~connectors.records.Status` or :data:`HELD`; why, where quarantined.
         """
+        meter, ts_ns, value, arrival_ns, fault = (
+            _plain(column) for column in (meter, ts_ns, value, arrival_ns, fault)
+        )
         n = len(meter)
         status = np.zeros(n, np.uint8)
         why = np.zeros(n, np.uint8)
         if token is None:
             token = np.arange(n, dtype=np.int64)
-        meters = self._registry.meters
+        token = _plain(token)
+        meters = self.registry.meters
         c = self.classes
         first_open = (clock_ns // 10**9 - c["phase_s"] - c["lateness_s"]) // c["interval_s"]
         done = 0
@@ -224,9 +220,9 @@ class Intake:
             done = kernel.apply(
                 c, meters.class_index, meters.class_row, self.place, meters.stamp_end,
                 meters.scale, meters.register_max, self.ring, self.ring_tags, self.bits,
-                self.bit_tags, self.registers, self.stamps, self.levels, self.last_ns,
+                self.bit_tags, self.registers, self.kept, self.last_ns,
                 self.last_value, self._late, self._settled, self._counts, first_open,
-                *self._scratch, meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
+                self._path, self._old, meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
             )  # fmt: skip
             if done >= n:
                 return status, why
@@ -267,7 +263,7 @@ class Intake:
         """Return the amounts of a slot that is due, shape (class size,); NaN = missing."""
         c = self.classes[class_index]
         registers, intervals = self._rows[class_index]
-        meters = self._registry.meters
+        meters = self.registry.meters
         frame = np.full(len(registers) + len(intervals), np.nan, np.float32)
         if len(intervals):
             at = slot % int(c["ring_slots"])
@@ -278,8 +274,8 @@ class Intake:
             out = np.full(len(registers), np.nan, np.float32)
             kernel.close_registers(
                 self.classes, class_index, slot, registers, int(c["first_register"]),
-                meters.scale, meters.register_max, self.registers, self.stamps, self.levels,
-                *self._scratch, out,
+                meters.scale, meters.register_max, self.registers, self.kept,
+                self._path, out,
             )  # fmt: skip
             frame[meters.class_row[registers]] = out
         at = slot % int(c["kept"])
@@ -298,36 +294,64 @@ class Intake:
 
         One per (class, slot, row), the last state; sorted by these.
         """
-        found = self._late[: self._counts[0]]
+        found = self.pending
         self._counts[0] = 0
-        keys = (found["row"], found["slot"], found["class_index"])
-        order = np.lexsort(keys)
-        found = found[order]
+        keys = ("row", "slot", "class_index")
+        found = found[np.lexsort([found[key] for key in keys])]
         new = np.ones(len(found), bool)
-        for key in ("row", "slot", "class_index"):
-            column = found[key]
-            new[1:] = (column[1:] != column[:-1]) | (new[1:] if key != "row" else False)
+        if len(found):
+            same = [found[key][1:] == found[key][:-1] for key in keys]
+            new[1:] = ~np.logical_and.reduce(same)
         starts = np.flatnonzero(new)
-        if not len(starts):
-            starts = np.zeros(0, np.int64)
-            arrival = np.zeros(0, np.int64)
-        else:
-            arrival = np.maximum.reduceat(found["arrival_ns"], starts)
-        last = np.append(starts[1:], len(found))[: len(starts)] - 1
+        last = np.append(starts, len(found))[1:] - 1
+        arrival = found["arrival_ns"]
         return Late(
             found["class_index"][last].astype(np.int64),
-            found["slot"][last].copy(),
-            found["row"][last].copy(),
-            found["value"][last].copy(),
-            arrival,
+            found["slot"][last],
+            found["row"][last],
+            found["value"][last],
+            np.maximum.reduceat(arrival, starts) if len(starts) else arrival.copy(),
         )
+
+    @property
+    def pending(self) -> NDArray[Any]:
+        """Amendments not yet asked for, in the order they were found (dtype ``LATE``)."""
+        return self._late[: self._counts[0]].copy()
+
+    @pending.setter
+    def pending(self, late: NDArray[Any]) -> None:
+        self._late, self._counts[0] = late.astype(LATE), len(late)
+
+    # -- meters that come and go ------------------------------------------------------------
+
+    def grow(self, registry: Registry, lateness_s: Sequence[int]) -> None:
+        """Go on with another registry; meters are told by their ids.
+
+        Parameters
+        ----------
+        registry : Registry
+            New meters, in any order; meters that it lacks are dropped.
+        lateness_s : sequence of int
+            Allowed lateness of its classes.
+        """
+        new = Intake(registry, lateness_s, *self._ahead)
+        growth.carry(self, new)
+        self.__dict__.update(new.__dict__)
+
+    def adopt_settled(self, other: Intake) -> None:
+        """Take over rows of `other` that were settled and not yet asked for."""
+        self._settled = other._settled[: other._counts[1]].copy()
+        self._counts[1] = other._counts[1]
+
+    def forget(self, rows: NDArray[np.int32]) -> None:
+        """Erase all that is kept of meters, as if they had never reported."""
+        growth.erase(self, np.asarray(rows))
 
     # -- keeping --------------------------------------------------------------------------
 
     _ARRAYS = (
         "registers",
-        "stamps",
-        "levels",
+        "kept",
         "ring",
         "ring_tags",
         "bits",
@@ -338,19 +362,21 @@ class Intake:
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able header and copies of all arrays."""
-        header = {
+        arrays = {name: getattr(self, name).copy() for name in self._ARRAYS}
+        arrays["late"] = self.pending
+        arrays["settled"] = self._settled[: self._counts[1]].copy()
+        return self._header(), arrays
+
+    def _header(self) -> dict[str, Any]:
+        return {
             "schema": SCHEMA,
             "meters": len(self.last_ns),
             "classes": [
                 [k.utility, k.interval_s, k.phase_s, late]
-                for k, late in zip(self._registry.classes, self._lateness_s, strict=True)
+                for k, late in zip(self.registry.classes, self._lateness_s, strict=True)
             ],
             "ahead": list(self._ahead),
         }
-        arrays = {name: getattr(self, name).copy() for name in self._ARRAYS}
-        arrays["late"] = self._late[: self._counts[0]].copy()
-        arrays["settled"] = self._settled[: self._counts[1]].copy()
-        return header, arrays
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over a snapshot of an intake with the same meters.
@@ -360,8 +386,7 @@ class Intake:
         IntakeError
             If the snapshot is of other meters, other lateness or another schema.
         """
-        own, _ = self.snapshot()
-        for key, wanted in own.items():
+        for key, wanted in self._header().items():
             if header.get(key) != wanted:
                 raise IntakeError(
                     f"snapshot of the intake does not fit: {key} is {header.get(key)!r}, "
@@ -376,9 +401,9 @@ class Intake:
                     f"{given.shape}, expected {mine.dtype}{mine.shape}"
                 )
             mine[...] = given
-        late, settled = arrays["late"], arrays["settled"]
-        self._late, self._settled = late.astype(LATE), settled.astype(SETTLED)
-        self._counts[:2] = len(late), len(settled)
+        self.pending = arrays["late"]
+        self._settled = arrays["settled"].astype(SETTLED)
+        self._counts[1] = len(self._settled)
 
     @property
     def nbytes(self) -> int:
@@ -390,3 +415,8 @@ def _enlarged(records: NDArray[Any], used: int, size: int) -> NDArray[Any]:
     larger = np.zeros(size, records.dtype)
     larger[:used] = records[:used]
     return larger
+
+
+def _plain(column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column as the kernel was compiled for: contiguous and writable."""
+    return column if column.flags.c_contiguous and column.flags.writeable else column.copy()

@@ -20,14 +20,17 @@ from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_T
 from engine.intake.limits import FLAT, LOW_READINGS, SNAP_S
 
 jit = njit(cache=True, nogil=True, error_model="numpy")
+part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""For functions that only kernels call: without the ways in from Python they compile faster."""
 
 PROCESSED, DUPLICATE, LATE = int(Status.PROCESSED), int(Status.DUPLICATE), int(Status.LATE)
 QUARANTINED = int(Status.QUARANTINED)
 OK, BAD_VALUE, UNKNOWN_METER = int(Fault.OK), int(Fault.BAD_VALUE), int(Fault.UNKNOWN_METER)
-CLOCK_AHEAD, NEGATIVE, IMPOSSIBLE = (
+CLOCK_AHEAD, NEGATIVE, IMPOSSIBLE, TIME_OUT_OF_RANGE = (
     int(Fault.CLOCK_AHEAD),
     int(Fault.NEGATIVE),
     int(Fault.IMPOSSIBLE),
+    int(Fault.TIME_OUT_OF_RANGE),
 )
 CONFLICT, GLITCH, OFF_GRID = int(Fault.CONFLICT), int(Fault.GLITCH), int(Fault.OFF_GRID)
 
@@ -39,13 +42,13 @@ register's maximum, not to be told before the next reading, contradicted by it."
 # -- slots -------------------------------------------------------------------------------------
 
 
-@jit
+@part
 def first_open_slot(c, clock_ns):
     """Return the first slot whose end + lateness lies after the clock."""
     return (clock_ns // NS - c.phase_s - c.lateness_s) // c.interval_s
 
 
-@jit
+@part
 def filled(c, bits, tags, slot, row):
     """Return whether a closed slot has its amount."""
     at = slot % c.kept
@@ -54,7 +57,7 @@ def filled(c, bits, tags, slot, row):
     return (bits[c.bits_at + at * c.bits_row + (row >> 3)] >> (row & 7)) & 1 != 0
 
 
-@jit
+@part
 def mark(c, bits, tags, slot, row):
     """Note that a closed slot has its amount."""
     at = slot % c.kept
@@ -66,7 +69,7 @@ def mark(c, bits, tags, slot, row):
     bits[begin + (row >> 3)] |= np.uint8(1 << (row & 7))
 
 
-@jit
+@part
 def note(late, counts, class_index, slot, row, value, arrival_ns):
     """Write an amendment."""
     at = counts[0]
@@ -78,12 +81,14 @@ def note(late, counts, class_index, slot, row, value, arrival_ns):
     counts[0] = at + 1
 
 
-@jit
-def settle(settled, counts, g, status, fault):
+@part
+def settle(settled, counts, g, fault):
     """Write how a held row ended."""
     at = counts[1]
     settled[at].token = g.token
-    settled[at].status = status
+    settled[at].status = LATE if g.flags & HELD_LATE else PROCESSED
+    if fault != OK:
+        settled[at].status = QUARANTINED
     settled[at].fault = fault
     counts[1] = at + 1
     g.token = NO_TOKEN
@@ -93,7 +98,7 @@ def settle(settled, counts, g, status, fault):
 # -- interval meters ---------------------------------------------------------------------------
 
 
-@jit
+@part
 def put(c, column, stamp_end, scale, ts_ns, value, first_open, ring, ring_tags):
     """Put an interval reading into its open slot; return (slot, status, fault).
 
@@ -135,7 +140,7 @@ def put(c, column, stamp_end, scale, ts_ns, value, first_open, ring, ring_tags):
     return slot, QUARANTINED, CONFLICT
 
 
-@jit
+@part
 def put_late(
     c, class_index, row, scale, slot, value, arrival_ns, first_open, bits, bit_tags, late, counts
 ):
@@ -154,9 +159,13 @@ def put_late(
 # -- registers ---------------------------------------------------------------------------------
 
 
-@jit
-def judge(top, level, hours, has_next, following, back, jump, maximum):
-    """Return (what a reading is, use since the one before)."""
+@part
+def judge(top, level, hours, following, back, jump, maximum):
+    """Return (what a reading is, use since the one before).
+
+    ``following`` is the level of the next reading, NaN while there is none.
+    """
+    has_next = not np.isnan(following)
     rise = level - top
     if rise >= 0.0:
         if rise <= jump * max(hours, 1.0):
@@ -176,128 +185,126 @@ def judge(top, level, hours, has_next, following, back, jump, maximum):
     return REPLACED, 0.0
 
 
-@jit
-def trace(g, b, n, gap_s, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict):
+@part
+def trace(g, b, n, gap_s, back, jump, maximum, kept, path):
     """Follow the readings kept: which count, and what was used between them.
 
-    Fills ``path_t`` (stamps), ``path_use`` (use since the one before), ``path_ok`` (whether the
-    time between is known) and ``verdict`` per reading; returns (readings that count, highest level
-    and count of low readings at the end).
+    Fills ``path`` (see ``layout.STEP``); returns (readings that count, highest level and count of
+    low readings at the end).
     """
-    top, low = g.first_top, int(g.first_low)
-    path_t[0] = stamps[b]
-    path_use[0] = 0.0
-    path_ok[0] = False
-    verdict[0] = NORMAL
-    last_level = levels[b]
+    top, low = g.first_top, np.int64(g.first_low)
+    path[0].stamp = kept[b].stamp
+    path[0].use = 0.0
+    path[0].known = False
+    path[0].verdict = NORMAL
+    last_level = kept[b].level
     m = 1
     for i in range(1, n):
-        stamp, level = np.int64(stamps[b + i]), levels[b + i]
-        has_next = i + 1 < n
-        following = levels[b + i + 1] if has_next else 0.0
-        gap = stamp - path_t[m - 1]
-        kind, use = judge(top, level, gap / 3600.0, has_next, following, back, jump, maximum)
-        verdict[i] = kind
+        stamp, level = np.int64(kept[b + i].stamp), kept[b + i].level
+        following = kept[b + i + 1].level if i + 1 < n else np.nan
+        gap = stamp - path[m - 1].stamp
+        kind, use = judge(top, level, gap / 3600.0, following, back, jump, maximum)
+        path[i].verdict = kind
         if kind < DOUBTED:
             known = gap <= gap_s or abs(level - last_level) <= FLAT * abs(level)
             if kind == LOW:
                 low += 1
                 if low >= LOW_READINGS:
-                    top, low = level, 0
+                    top, low = level, np.int64(0)
             else:
-                top, low = level, 0
-            path_t[m] = stamp
-            path_use[m] = use
-            path_ok[m] = known and kind != REPLACED
+                top, low = level, np.int64(0)
+            path[m].stamp = stamp
+            path[m].use = use
+            path[m].known = known and kind != REPLACED
             last_level = level
             m += 1
     return m, top, low
 
 
-@jit
-def amount(path_t, path_use, path_ok, m, start_s, end_s):
+@part
+def amount(path, m, start_s, end_s):
     """Return the use between two times; NaN where any part of it is unknown."""
     total = 0.0
     covered = 0
     for i in range(1, m):
-        left, right = path_t[i - 1], path_t[i]
+        left, right = path[i - 1].stamp, path[i].stamp
         if right <= start_s:
             continue
         if left >= end_s:
             break
-        if not path_ok[i]:
+        if not path[i].known:
             return np.nan
         overlap = min(right, end_s) - max(left, start_s)
         covered += overlap
         if overlap == right - left:
-            total += path_use[i]
+            total += path[i].use
         else:
-            total += path_use[i] * (overlap / (right - left))
+            total += path[i].use * (overlap / (right - left))
     return total if covered == end_s - start_s else np.nan
 
 
-@jit
-def remove(b, i, n, stamps, levels):
+@part
+def remove(b, i, n, kept):
     """Take reading i out; the count is the caller's."""
     for j in range(b + i, b + n - 1):
-        stamps[j] = stamps[j + 1]
-        levels[j] = levels[j + 1]
+        kept[j].stamp = kept[j + 1].stamp
+        kept[j].level = kept[j + 1].level
 
 
-@jit
-def thin(c, b, n, stamps, levels):
+@part
+def thin(c, b, n, kept):
     """Return a reading that the slots do not need; −1 if there is none.
 
     A reading between two others of the same slot tells nothing about the slots' edges.
     """
     for i in range(1, n - 1):
-        left, right = np.int64(stamps[b + i - 1]), np.int64(stamps[b + i + 1])
+        left, right = np.int64(kept[b + i - 1].stamp), np.int64(kept[b + i + 1].stamp)
         if (
             (left - c.phase_s) // c.interval_s == (right - 1 - c.phase_s) // c.interval_s
-            and levels[b + i - 1] <= levels[b + i] <= levels[b + i + 1]
+            and kept[b + i - 1].level <= kept[b + i].level <= kept[b + i + 1].level
             and right - left <= c.gap_s
         ):
             return i
     return -1
 
 
-@jit
-def make_room(c, g, b, back, jump, maximum, first_open, stamps, levels):
+@part
+def make_room(c, g, b, back, jump, maximum, first_open, kept):
     """Let one of the readings kept go."""
-    n = int(g.count)
-    second = np.int64(stamps[b + 1])
+    n = np.int64(g.count)
+    second = np.int64(kept[b + 1].stamp)
     if second > first_open * c.interval_s + c.phase_s:
         # Open slots need the oldest one; perhaps they do not need another.
-        spare = thin(c, b, n, stamps, levels)
+        spare = thin(c, b, n, kept)
         if spare >= 0:
-            remove(b, spare, n, stamps, levels)
+            remove(b, spare, n, kept)
             g.count = n - 1
             return
-    gap = second - np.int64(stamps[b])
-    level = levels[b + 1]
-    kind, _ = judge(g.first_top, level, gap / 3600.0, True, levels[b + 2], back, jump, maximum)
+    gap = second - np.int64(kept[b].stamp)
+    level = kept[b + 1].level
+    kind, _ = judge(g.first_top, level, gap / 3600.0, kept[b + 2].level, back, jump, maximum)
     g.count = n - 1
     if kind == REFUTED:
         # Taken when nothing spoke against it; a reading that came later does.
-        remove(b, 1, n, stamps, levels)
+        remove(b, np.int64(1), n, kept)
         return
     if gap > c.gap_s:
         # Back-fill will go on from here.
-        g.late_stamp = stamps[b]
-        g.late_level = levels[b]
-        on_edge = (np.int64(stamps[b]) - c.phase_s) % c.interval_s == 0
-        g.late_edge = levels[b] if on_edge else np.nan
+        g.late_stamp = kept[b].stamp
+        g.late_level = kept[b].level
+        on_edge = (np.int64(kept[b].stamp) - c.phase_s) % c.interval_s == 0
+        g.late_edge = kept[b].level if on_edge else np.nan
     g.first_low = g.first_low + 1 if kind == LOW else 0
     if kind != LOW or g.first_low >= LOW_READINGS:
         g.first_top, g.first_low = level, 0
     g.flags |= np.uint8(EVICTED)
-    remove(b, 0, n, stamps, levels)
+    remove(b, np.int64(0), n, kept)
 
 
-@jit
+@part
 def amend(
     c, class_index, row, scale, from_s, to_s, first_open, arrival_ns,
-    path_t, path_use, path_ok, m, old_t, old_use, old_ok, old_m, bits, bit_tags, late, counts,
+    path, m, old, old_m, bits, bit_tags, late, counts,
 ):  # fmt: skip
     """Note the closed slots between two times whose amounts the new readings change."""
     slot = max((from_s - c.phase_s) // c.interval_s, first_open - c.kept)
@@ -305,24 +312,24 @@ def amend(
     while slot <= last:
         start_s = slot * c.interval_s + c.phase_s
         end_s = start_s + c.interval_s
-        value = np.float32(amount(path_t, path_use, path_ok, m, start_s, end_s) * scale)
+        value = np.float32(amount(path, m, start_s, end_s) * scale)
         had = filled(c, bits, bit_tags, slot, row)
         if not np.isnan(value):
             changed = True
             if had:
-                before = np.float32(amount(old_t, old_use, old_ok, old_m, start_s, end_s) * scale)
+                before = np.float32(amount(old, old_m, start_s, end_s) * scale)
                 changed = not np.isnan(before) and before != value
             if changed:
                 mark(c, bits, bit_tags, slot, row)
                 note(late, counts, class_index, slot, row, value, arrival_ns)
         elif had:
-            before = np.float32(amount(old_t, old_use, old_ok, old_m, start_s, end_s) * scale)
+            before = np.float32(amount(old, old_m, start_s, end_s) * scale)
             if not np.isnan(before):
                 note(late, counts, class_index, slot, row, np.float32(np.nan), arrival_ns)
         slot += 1
 
 
-@jit
+@part
 def back_fill(
     c, class_index, row, g, stamp, level, scale, first_open, arrival_ns, back, jump,
     bits, bit_tags, late, counts,
@@ -361,37 +368,37 @@ def back_fill(
     g.late_edge = edge
 
 
-@jit
-def append(c, g, b, scale, maximum, stamp, level, first_open, stamps, levels):
+@part
+def append(c, g, b, scale, maximum, stamp, level, first_open, kept):
     """Take the common case, a meter's next reading, on time, with nothing to doubt.
 
     Returns whether it was that. It needs few of the arrays: passing them all costs more than the
     work itself.
     """
-    n = int(g.count)
+    n = np.int64(g.count)
     closed_end_s = first_open * c.interval_s + c.phase_s
-    if stamp < closed_end_s or level < 0.0 or 0.0 < maximum < level:
+    if stamp < closed_end_s or stamp >= 2**32 or level < 0.0 or 0.0 < maximum < level:
         return False
     if n == 0:
-        stamps[b] = stamp
-        levels[b] = level
+        kept[b].stamp = stamp
+        kept[b].level = level
         g.count = 1
         g.first_top = g.top = level
         return True
-    newest = np.int64(stamps[b + n - 1])
+    newest = np.int64(kept[b + n - 1].stamp)
     if stamp <= newest or newest < closed_end_s or g.flags & DOUBT:
         return False
     growth = max(1.0, scale) if c.grows else 1.0
     back = c.step_back * growth / scale
     jump = c.jump_per_hour * growth / scale
-    kind, _ = judge(g.top, level, (stamp - newest) / 3600.0, False, 0.0, back, jump, maximum)
+    kind, _ = judge(g.top, level, (stamp - newest) / 3600.0, np.nan, back, jump, maximum)
     if kind > LOW:
         return False
     if n == c.buffer_len:
-        make_room(c, g, b, back, jump, maximum, first_open, stamps, levels)
+        make_room(c, g, b, back, jump, maximum, first_open, kept)
         n -= 1
-    stamps[b + n] = stamp
-    levels[b + n] = level
+    kept[b + n].stamp = stamp
+    kept[b + n].level = level
     g.count = n + 1
     g.low = g.low + 1 if kind == LOW else 0
     if kind != LOW or g.low >= LOW_READINGS:
@@ -399,13 +406,15 @@ def append(c, g, b, scale, maximum, stamp, level, first_open, stamps, levels):
     return True
 
 
-@jit
+@part
 def take_register(
     c, class_index, row, g, b, scale, maximum, stamp, level, arrival_ns, token, first_open,
-    stamps, levels, bits, bit_tags, late, settled, counts,
-    path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+    kept, bits, bit_tags, late, settled, counts,
+    path, old,
 ):  # fmt: skip
     """Return (status, fault) of one register reading."""
+    if not 0 < stamp < 2**32:
+        return QUARANTINED, TIME_OUT_OF_RANGE
     if level < 0.0:
         return QUARANTINED, NEGATIVE
     if 0.0 < maximum < level:
@@ -415,26 +424,26 @@ def take_register(
     jump = c.jump_per_hour * growth / scale
     closed_end_s = first_open * c.interval_s + c.phase_s
     good = LATE if stamp < closed_end_s else PROCESSED
-    n = int(g.count)
+    n = np.int64(g.count)
     if n == 0:
-        stamps[b] = stamp
-        levels[b] = level
+        kept[b].stamp = stamp
+        kept[b].level = level
         g.count = 1
         g.first_top = g.top = level
         return good, OK
     p = n
-    while p > 0 and stamps[b + p - 1] > stamp:
+    while p > 0 and kept[b + p - 1].stamp > stamp:
         p -= 1
-    if p > 0 and stamps[b + p - 1] == stamp:
+    if p > 0 and kept[b + p - 1].stamp == stamp:
         return same_stamp(
             c, g, b, p - 1, n, level, good, back, jump, maximum,
-            stamps, levels, settled, counts, path_t, path_use, path_ok, verdict,
+            kept, settled, counts, path,
         )  # fmt: skip
     if n == c.buffer_len and p > 0:
-        make_room(c, g, b, back, jump, maximum, first_open, stamps, levels)
+        make_room(c, g, b, back, jump, maximum, first_open, kept)
         n -= 1
         p = n
-        while p > 0 and stamps[b + p - 1] > stamp:
+        while p > 0 and kept[b + p - 1].stamp > stamp:
             p -= 1
     if p == 0 and (g.flags & EVICTED or n == c.buffer_len):
         back_fill(
@@ -444,112 +453,108 @@ def take_register(
         return LATE, OK
     return insert(
         c, class_index, row, g, b, n, p, scale, maximum, stamp, level, arrival_ns, token, good,
-        first_open, back, jump, stamps, levels, bits, bit_tags, late, settled, counts,
-        path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+        first_open, back, jump, kept, bits, bit_tags, late, settled, counts,
+        path, old,
     )  # fmt: skip
 
 
-@jit
+@part
 def insert(
     c, class_index, row, g, b, n, p, scale, maximum, stamp, level, arrival_ns, token, good,
-    first_open, back, jump, stamps, levels, bits, bit_tags, late, settled, counts,
-    path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+    first_open, back, jump, kept, bits, bit_tags, late, settled, counts,
+    path, old,
 ):  # fmt: skip
     """Put a reading at place `p` of those kept; return its (status, fault)."""
     waiting = g.token != NO_TOKEN
     # A reading in the middle can also change what the one before it is.
-    from_s = min(stamp, np.int64(stamps[b + (p - 1 if p == n else max(p - 2, 0))]))
+    from_s = min(stamp, np.int64(kept[b + (p - 1 if p == n else max(p - 2, 0))].stamp))
     if waiting and n > 1:
-        from_s = min(from_s, np.int64(stamps[b + n - 2]))
+        from_s = min(from_s, np.int64(kept[b + n - 2].stamp))
     amends = from_s < first_open * c.interval_s + c.phase_s
     old_m = 0
     if amends and p < n:
-        old_m, _, _ = trace(
-            g, b, n, c.gap_s, back, jump, maximum, stamps, levels, old_t, old_use, old_ok, verdict
-        )
+        old_m, _, _ = trace(g, b, n, c.gap_s, back, jump, maximum, kept, old)
     for j in range(b + n, b + p, -1):
-        stamps[j] = stamps[j - 1]
-        levels[j] = levels[j - 1]
-    stamps[b + p] = stamp
-    levels[b + p] = level
+        kept[j].stamp = kept[j - 1].stamp
+        kept[j].level = kept[j - 1].level
+    kept[b + p].stamp = stamp
+    kept[b + p].level = level
     n += 1
     old_top, old_low = g.first_top, g.first_low
     if p == 0:
         g.first_top, g.first_low = level, 0
-    m, top, low = trace(
-        g, b, n, c.gap_s, back, jump, maximum, stamps, levels, path_t, path_use, path_ok, verdict
-    )
-    if verdict[p] == REFUTED:
+    m, top, low = trace(g, b, n, c.gap_s, back, jump, maximum, kept, path)
+    if path[p].verdict == REFUTED:
         # As if it had not come.
-        remove(b, p, n, stamps, levels)
+        remove(b, p, n, kept)
         g.first_top, g.first_low = old_top, old_low
         return QUARANTINED, GLITCH
     g.top, g.low = top, low
-    doubted = verdict[n - 1] == DOUBTED
+    doubted = path[n - 1].verdict == DOUBTED
     # The held row was the newest; it still is, or stands before the row that decides it.
     held = n - 2 if p == n - 1 else n - 1
-    if waiting and verdict[held] == REFUTED:
-        settle(settled, counts, g, QUARANTINED, GLITCH)
-        remove(b, held, n, stamps, levels)
+    if waiting and path[held].verdict == REFUTED:
+        settle(settled, counts, g, np.int64(GLITCH))
+        remove(b, held, n, kept)
         n -= 1
-    elif waiting and verdict[held] != DOUBTED:
-        settle(settled, counts, g, LATE if g.flags & HELD_LATE else PROCESSED, OK)
+    elif waiting and path[held].verdict != DOUBTED:
+        settle(settled, counts, g, np.int64(OK))
     g.count = n
     g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
     if amends:
         amend(
-            c, class_index, row, scale, from_s, path_t[m - 1], first_open, arrival_ns,
-            path_t, path_use, path_ok, m, old_t, old_use, old_ok, old_m,
+            c, class_index, row, scale, from_s, path[m - 1].stamp, first_open, arrival_ns,
+            path, m, old, old_m,
             bits, bit_tags, late, counts,
         )  # fmt: skip
-    if doubted and verdict[p] == DOUBTED:
+    if doubted and path[p].verdict == DOUBTED:
         g.token = token
         g.flags |= np.uint8(HELD_LATE if good == LATE else 0)
         return HELD, OK
     return good, OK
 
 
-@jit
+@part
 def same_stamp(
     c, g, b, i, n, level, good, back, jump, maximum,
-    stamps, levels, settled, counts, path_t, path_use, path_ok, verdict,
+    kept, settled, counts, path,
 ):  # fmt: skip
     """Return (status, fault) of a second reading with the stamp of reading i.
 
     Content decides, never the arrival: the level that fits the readings before it stands, else
     the lower one, since a register makes good later what is left out, but never gives back.
     """
-    known = levels[b + i]
+    known = kept[b + i].level
     if known == level:
         return DUPLICATE, OK
     fits = known_fits = True
     if i > 0:
         trace(
             g, b, i + 1, c.gap_s, back, jump, maximum,
-            stamps, levels, path_t, path_use, path_ok, verdict,
+            kept, path,
         )  # fmt: skip
-        known_fits = verdict[i] < REPLACED
-        levels[b + i] = level
+        known_fits = path[i].verdict < REPLACED
+        kept[b + i].level = level
         trace(
             g, b, i + 1, c.gap_s, back, jump, maximum,
-            stamps, levels, path_t, path_use, path_ok, verdict,
+            kept, path,
         )  # fmt: skip
-        fits = verdict[i] < REPLACED
+        fits = path[i].verdict < REPLACED
     stands = fits if fits != known_fits else level < known
-    levels[b + i] = level if stands else known
+    kept[b + i].level = level if stands else known
     status, fault = QUARANTINED, CONFLICT
     if stands:
         if i == 0:
             g.first_top = max(g.first_top, level) if g.flags & EVICTED else level
         _, g.top, g.low = trace(
             g, b, n, c.gap_s, back, jump, maximum,
-            stamps, levels, path_t, path_use, path_ok, verdict,
+            kept, path,
         )  # fmt: skip
         if i == n - 1 and g.token != NO_TOKEN and fits:
             # What was held is not the reading of that time; this one is.
-            settle(settled, counts, g, QUARANTINED, CONFLICT)
+            settle(settled, counts, g, np.int64(CONFLICT))
             status, fault = good, OK
-        doubted = verdict[n - 1] == DOUBTED
+        doubted = path[n - 1].verdict == DOUBTED
         g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
     return status, fault
 
@@ -560,14 +565,11 @@ def same_stamp(
 @jit
 def apply(
     classes, class_index, class_row, place, stamp_end, scale, maximum,
-    ring, ring_tags, bits, bit_tags, registers, stamps, levels, last_ns, last_value,
-    late, settled, counts, first_open, scratch_t, scratch_use, scratch_ok,
+    ring, ring_tags, bits, bit_tags, registers, kept, last_ns, last_value,
+    late, settled, counts, first_open, path, old,
     meter, ts_ns, value, arrival_ns, fault_in, token, status, fault, start,
 ):  # fmt: skip
     """Take rows from `start` on; return the first row not taken (room for amendments ran out)."""
-    path_t, old_t = scratch_t[0], scratch_t[1]
-    path_use, old_use = scratch_use[0], scratch_use[1]
-    path_ok, old_ok, verdict = scratch_ok[0], scratch_ok[1], scratch_ok[2]
     most = counts[2]
     for i in range(start, len(meter)):
         if counts[0] + most > len(late) or counts[1] + 2 > len(settled):
@@ -601,16 +603,14 @@ def apply(
             b = c.buffer_at + (at - c.first_register) * c.buffer_len
             stamp = ts_ns[i] // NS
             s, f = PROCESSED, OK
-            if not append(
-                c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], stamps, levels
-            ):
+            if not append(c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], kept):
                 s, f = take_register(
                     c, ci, class_row[k], g, b, scale[k], maximum[k], stamp, level,
-                    arrival_ns[i], token[i], first_open[ci], stamps, levels, bits, bit_tags,
-                    late, settled, counts, path_t, path_use, path_ok, verdict, old_t, old_use, old_ok,
+                    arrival_ns[i], token[i], first_open[ci], kept, bits, bit_tags,
+                    late, settled, counts, path, old,
                 )  # fmt: skip
             if not g.flags & DOUBT and g.count > 0:
-                last_value[k] = levels[b + g.count - 1]
+                last_value[k] = kept[b + g.count - 1].level
         status[i], fault[i] = s, f
         if s != QUARANTINED and ts_ns[i] > last_ns[k]:
             last_ns[k] = ts_ns[i]
@@ -621,25 +621,22 @@ def apply(
 
 @jit
 def close_registers(
-    classes, class_index, slot, rows, first, scale, maximum, registers, stamps, levels,
-    scratch_t, scratch_use, scratch_ok, out,
+    classes, class_index, slot, rows, first, scale, maximum, registers, kept, path, out,
 ):  # fmt: skip
     """Fill `out` with the amounts of the registers of a class."""
     c = classes[class_index]
-    path_t, path_use = scratch_t[0], scratch_use[0]
-    path_ok, verdict = scratch_ok[0], scratch_ok[2]
     start_s = slot * c.interval_s + c.phase_s
     end_s = start_s + c.interval_s
     for j in range(len(rows)):
         g = registers[first + j]
-        n = int(g.count)
+        n = np.int64(g.count)
         b = c.buffer_at + j * c.buffer_len
-        if n < 2 or stamps[b] > start_s or stamps[b + n - 1] < end_s:
+        if n < 2 or kept[b].stamp > start_s or kept[b + n - 1].stamp < end_s:
             continue
         k = rows[j]
         growth = max(1.0, scale[k]) if c.grows else 1.0
         m, _, _ = trace(
             g, b, n, c.gap_s, c.step_back * growth / scale[k], c.jump_per_hour * growth / scale[k],
-            maximum[k], stamps, levels, path_t, path_use, path_ok, verdict,
+            maximum[k], kept, path,
         )  # fmt: skip
-        out[j] = np.float32(amount(path_t, path_use, path_ok, m, start_s, end_s) * scale[k])
+        out[j] = np.float32(amount(path, m, start_s, end_s) * scale[k])

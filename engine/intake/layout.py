@@ -60,6 +60,13 @@ REGISTER = np.dtype(
     ]
 )
 """One row per register meter, beside its last readings."""
+READING = np.dtype([("stamp", np.uint32), ("level", np.float64)])
+"""One of a register's last readings: seconds since 1970 UTC (until 2106), level."""
+STEP = np.dtype(
+    [("stamp", np.int64), ("use", np.float64), ("known", np.int64), ("verdict", np.int64)]
+)
+"""Scratch: one reading that counts, what was used since the one before and whether the time
+between is known; ``verdict`` is of the reading kept at this index, whether it counts or not."""
 EVICTED = 1
 """A reading older than those kept was let go: what comes before them is back-fill."""
 HELD_LATE = 2

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv as pv
 
 from connectors.records import Status
@@ -36,7 +38,9 @@ def registry(*meters: dict[str, Any]) -> Any:
     row = np.zeros(len(meters), np.int32)
     for i in range(len(classes)):
         row[index == i] = np.arange(np.sum(index == i))
+    names = [str(m.get("name", i)) for i, m in enumerate(meters)]
     columns = Columns(
+        meter_id=pa.array(names, pa.string()),
         class_index=index,
         class_row=row,
         register=np.array([m.get("register", True) for m in meters], bool),
@@ -44,7 +48,6 @@ def registry(*meters: dict[str, Any]) -> Any:
         scale=np.array([m.get("scale", 1.0) for m in meters], np.float64),
         register_max=np.array([m.get("register_max", 0.0) for m in meters], np.float64),
     )
-    names = [str(m.get("name", i)) for i, m in enumerate(meters)]
     return SimpleNamespace(
         meters=columns,
         classes=[SimpleNamespace(utility=u, interval_s=i, phase_s=p) for u, i, p in classes],
@@ -113,7 +116,7 @@ class Driver:
         fault = np.zeros(len(meter), np.uint8) if fault is None else np.asarray(fault, np.uint8)
         tick = arrival // (TICK_S * NS)
         cuts = [0, *(np.flatnonzero(np.diff(tick)) + 1).tolist(), len(meter)]
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in pairwise(cuts):
             if a == b:
                 continue
             self.enter(int(arrival[a] // NS))
@@ -156,7 +159,9 @@ class Driver:
 def real(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
     """Return (registry, meter, stamp in seconds UTC, value) of a real data set, in file order."""
     meters = pv.read_csv(folder / "meters.csv").to_pylist()
-    zones = {r["subject_id"]: r["timezone"] for r in pv.read_csv(folder / "subjects.csv").to_pylist()}
+    zones = {
+        r["subject_id"]: r["timezone"] for r in pv.read_csv(folder / "subjects.csv").to_pylist()
+    }
     zone = ZoneInfo(zones[meters[0]["subject_id"]])
     reg = registry(
         *(
@@ -199,5 +204,3 @@ def real(folder: Path) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
             step |= (np.arange(len(mine)) >= j) & (hours[mine] // 24 == hours[mine][j] // 24)
         at[mine[step]] = second[mine[step]]
     return reg, meter, at, table["value"].to_numpy()
-
-
