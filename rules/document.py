@@ -1,7 +1,8 @@
 """Reads YAML text into nodes with positions, within bounds, without ever a traceback.
 
-PyYAML's safe composer gives the marks. Aliases are allowed but counted, so that a few lines
-cannot stand for millions of nodes; depth and size are bounded.
+PyYAML's parser gives events and marks; nodes are put together here, so that depth and size are
+bounded while reading. Aliases are allowed but counted: a few lines cannot stand for millions of
+nodes.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from rules.problems import Problem
+from rules.problems import Problem, shown
 
 MAX_CHARACTERS = 500_000
 MAX_DEPTH = 16
@@ -39,27 +40,73 @@ class Spot:
     column: int
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, bounded in depth and nodes."""
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml, where PyYAML was built with it: ten times as fast as the scanner in Python."""
+_STR = "tag:yaml.org,2002:str"
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.depth = 0
+
+class _Composer:
+    """Puts the nodes of one document together from parser events, without recursion."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.root: yaml.Node | None = None
+        self.open: list[yaml.CollectionNode] = []
+        self.keys: list[yaml.Node | None] = []
+        self.anchors: dict[str, yaml.Node] = {}
         self.count = 0
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        self.depth += 1
-        self.count += 1
-        if self.depth > MAX_DEPTH or self.count > MAX_NODES:
-            what = "nested too deeply" if self.depth > MAX_DEPTH else "too many values"
-            most = MAX_DEPTH if self.depth > MAX_DEPTH else MAX_NODES
-            raise yaml.MarkedYAMLError(
-                problem=f"{what} (at most {most})",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
+    def take(self, event: Any) -> None:
+        """Take in the next event."""
+        if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            self.refuse(event, "a second document begins here; use one file each, or rules:")
+        elif isinstance(event, yaml.AliasEvent):
+            known = self.anchors.get(str(event.anchor))
+            if known is None:
+                self.refuse(event, f"not YAML: found undefined alias {shown(event.anchor)}")
+            else:
+                self.place(event, known)
+        elif isinstance(event, yaml.ScalarEvent):
+            # An explicit tag is dropped but for !!str: a value is what it looks like.
+            plain = event.implicit[0] and event.tag is None
+            style = (
+                None if plain else event.style or "'" if event.tag in (None, "!", _STR) else None
             )
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
+            start, end = cast("Any", event.start_mark), cast("Any", event.end_mark)
+            self.place(event, yaml.ScalarNode(_STR, event.value, start, end, style))
+        elif isinstance(event, yaml.SequenceStartEvent | yaml.MappingStartEvent):
+            sequence = isinstance(event, yaml.SequenceStartEvent)
+            cls: Any = yaml.SequenceNode if sequence else yaml.MappingNode
+            node = cls("", [], event.start_mark, event.end_mark)
+            self.place(event, node)
+            self.open.append(node)
+            self.keys.append(None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self.open.pop().end_mark = event.end_mark
+            self.keys.pop()
+
+    def place(self, event: Any, node: yaml.Node) -> None:
+        """Put a node where it belongs: root, item, key or value."""
+        self.count += 1
+        if len(self.open) >= MAX_DEPTH:
+            self.refuse(event, f"not YAML that rules need: nested too deeply (at most {MAX_DEPTH})")
+        if self.count > MAX_NODES:
+            self.refuse(event, f"not YAML that rules need: too many values (at most {MAX_NODES})")
+        if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
+            self.anchors[event.anchor] = node
+        if not self.open:
+            self.root = node
+        elif isinstance(self.open[-1], yaml.SequenceNode):
+            self.open[-1].value.append(node)
+        elif (key := self.keys[-1]) is None:
+            self.keys[-1] = node
+        else:
+            self.open[-1].value.append((key, node))
+            self.keys[-1] = None
+
+    def refuse(self, event: Any, message: str) -> None:
+        spot = spot_of(event.start_mark)
+        raise DocumentError(Problem(self.file, spot.line, spot.column, message))
 
 
 def read(file: str, text: str) -> yaml.Node | None:
@@ -74,25 +121,35 @@ def read(file: str, text: str) -> yaml.Node | None:
         raise DocumentError(
             Problem(file, 1, 1, f"the file has {len(text)} characters (at most {MAX_CHARACTERS})")
         )
+    composer = _Composer(file)
     try:
-        loader = _Loader(text)
-        root: yaml.Node | None = loader.get_single_node()
+        for event in yaml.parse(text, Loader=_LOADER):
+            composer.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         spot = spot_of(mark) if mark else Spot(1, 1)
         message = " ".join(filter(None, (error.context, error.problem))) or "not YAML"
         raise DocumentError(Problem(file, spot.line, spot.column, f"not YAML: {message}")) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
-        message = f"not YAML: the character #x{error.character:04x} is not allowed"
-        raise DocumentError(Problem(file, line, column, message)) from None
-    except (ValueError, OverflowError, RecursionError) as error:
+        bad = next((i for i, c in enumerate(text) if not _allowed(c)), 0)
+        line = text.count("\n", 0, bad) + 1
+        message = f"not YAML: the character {text[bad : bad + 1]!a} is not allowed"
+        raise DocumentError(Problem(file, line, bad - text.rfind("\n", 0, bad), message)) from error
+    except (ValueError, OverflowError) as error:
         # PyYAML lets a few through (an escape beyond Unicode, an absurd %YAML version).
-        raise DocumentError(Problem(file, 1, 1, f"not YAML: {error}"[:200])) from None
-    if root is not None:
-        _bounded(file, root)
-    return root
+        raise DocumentError(Problem(file, 1, 1, f"not YAML: {shown(error)}")) from None
+    if composer.root is not None:
+        _bounded(file, composer.root)
+    return composer.root
+
+
+def _allowed(char: str) -> bool:
+    """Return whether YAML allows a character."""
+    return char in "\t\n\r\x85" or (
+        char >= " "
+        and not "\x7f" <= char <= "\x9f"
+        and not ("\ud800" <= char <= "\udfff" or char in "\ufffe\uffff")
+    )
 
 
 def spot_of(mark: yaml.Mark) -> Spot:
@@ -106,7 +163,7 @@ def scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
     Plain ``true``, ``false``, ``null`` and decimal numbers are what they look like; all else is
     text: no ``no`` for false, no ``1:30`` for 90, no dates.
     """
-    if node.style is not None or node.tag == "tag:yaml.org,2002:str":
+    if node.style is not None:
         return str(node.value)
     text = node.value
     if text in ("true", "false"):
