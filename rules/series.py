@@ -26,7 +26,7 @@ MAX_LENGTH = 200_000
 MAX_DEPTH = 5
 _NUMBER = r"[-+]?\d{1,12}(?:\.\d{1,12})?"
 _ITEM = re.compile(
-    rf"\s*(?:(?P<value>{_NUMBER})(?P<step>[-+]\d{{1,12}}(?:\.\d{{1,12}})?)?"
+    rf"(?:(?P<value>{_NUMBER})(?P<step>[-+]\d{{1,12}}(?:\.\d{{1,12}})?)?"
     r"(?:~(?P<noise>\d{1,12}(?:\.\d{1,12})?))?"
     r"|(?P<missing>_)|(?P<open>\()|(?P<close>\))|\{(?P<name>[a-z][a-z0-9_]*)\})"
     r"(?:x(?P<count>\d{1,6}))?",
@@ -82,6 +82,7 @@ def _runs(text: str, patterns: Mapping[str, str], depth: int) -> list[_Run]:
     stack: list[tuple[list[_Run], int]] = [([], 0)]
     at, end = 0, len(text.rstrip())
     while at < end:
+        at += len(text[at:end]) - len(text[at:end].lstrip())
         match = _ITEM.match(text, at)
         after = match.end() if match else at
         if match is None or not (match["open"] or (text[after:end] + " ")[0] in " \t\n()"):
