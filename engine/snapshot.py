@@ -246,7 +246,7 @@ def state_digest(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     """
     digest = hashlib.sha256(_json(header))
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"\x1f{name}\x1f{array.dtype.str}\x1f{array.shape}\x1f".encode())
         digest.update(_bytes_of(array))
     return digest.hexdigest()
@@ -279,15 +279,15 @@ def _write_zip(
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_member(HEADER, 0), _json(header))
         for name in sorted(arrays):
-            array = np.asarray(arrays[name])
+            array = np.asarray(arrays[name], order="C")
             prefix = io.BytesIO()
             np.lib.format.write_array_header_2_0(
-                prefix, np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
+                prefix, np.lib.format.header_data_from_array_1_0(array)
             )
             info = _member(f"{name}.npy", sink.position)
             with archive.open(info, "w", force_zip64=True) as member:
                 member.write(prefix.getvalue())
-                for piece in _pieces(np.ascontiguousarray(array)):
+                for piece in _pieces(array):
                     member.write(piece)
 
 

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Dialect, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from engine.store.errors import StoreError, StoreTooNew
@@ -31,13 +31,14 @@ _MIGRATION_LOCK = 7_163_001
 Row = Mapping[str, Any]
 
 
-def connect(url: str | Path) -> Engine:
+def connect(url: str | Path, *, create: bool = True) -> Engine:
     """Return an engine for a URL (or the path of a SQLite file).
 
     Raises
     ------
     StoreError
-        If the URL is no URL, names another database, or its driver is not installed.
+        If the URL is no URL, names another database, its driver is not installed, or (without
+        `create`) a SQLite file is not there.
     """
     try:
         parsed = make_url(f"sqlite:///{url}" if isinstance(url, Path) else url)
@@ -47,7 +48,7 @@ def connect(url: str | Path) -> Engine:
         ) from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed)
+        return _sqlite(parsed, create)
     if backend == "postgresql":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
@@ -61,11 +62,15 @@ def connect(url: str | Path) -> Engine:
     raise StoreError(f"store {parsed.render_as_string()}: wanted sqlite or postgresql")
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, create: bool) -> Engine:
     if url.database and url.database != ":memory:":
         folder = Path(url.database).parent
         if not folder.is_dir():
             raise StoreError(f"store {url.database}: folder {folder} does not exist; make it first")
+        if not create and not Path(url.database).is_file():
+            raise StoreError(
+                f"store {url.database}: there is no such file; name the store of a run (--store)"
+            )
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
 
     @event.listens_for(engine, "connect")
@@ -120,7 +125,9 @@ def _told(url: URL) -> Iterator[None]:
     """Turn what an operator can mend into a clear message."""
     try:
         yield
-    except OperationalError as error:
+    except DatabaseError as error:
+        if type(error) not in (DatabaseError, OperationalError):
+            raise  # a broken constraint or statement is a defect, not the operator's business
         raise StoreError(
             f"store {url.render_as_string()}: {error.orig}; nothing was written, "
             "see that the database is reachable, writable and has room, then try again"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Float,
     Index,
@@ -17,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    false,
 )
 
 HEAD = "0001"
@@ -377,6 +375,5 @@ people = Table(
     Column("updated_ns", Time, nullable=False),
     Column("purpose", Name, nullable=False),
     Column("consent_until_ns", Time),
-    Column("withdrawn", Boolean, nullable=False, server_default=false()),
     comment="The only place for names, addresses and phones; sealed with AES-GCM.",
 )

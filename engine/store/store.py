@@ -82,7 +82,12 @@ class Store:
 
     @classmethod
     def open(
-        cls, url: str | Path, *, desk: Desk | None = None, vault: Vault | None = None
+        cls,
+        url: str | Path,
+        *,
+        desk: Desk | None = None,
+        vault: Vault | None = None,
+        create: bool = True,
     ) -> Store:
         """Open a store, creating its tables or bringing them up to date.
 
@@ -90,6 +95,8 @@ class Store:
         ----------
         url : str or Path
             ``sqlite:///FILE``, ``postgresql://USER@HOST/NAME``, or the path of a SQLite file.
+        create : bool
+            Whether a SQLite file that is not there is made (a mistyped name is not a new store).
 
         Raises
         ------
@@ -98,7 +105,7 @@ class Store:
         StoreError
             If it cannot be opened.
         """
-        engine = connect(url)
+        engine = connect(url, create=create)
         try:
             migrate(engine)
         except BaseException:
@@ -246,22 +253,20 @@ class Store:
     ) -> set[tuple[str, int]]:
         """Insert what is not there; return its keys. What is there must be the same."""
         c = t.alert_changes.c
-        known: dict[tuple[str, int], str] = {}
+        stored: dict[tuple[str, int], str] = {}
         for part in chunks([row["alert_id"] for row in rows]):
             query = select(c.alert_id, c.seq, c.body_hash).where(c.alert_id.in_(part))
-            known.update({(a, seq): digest for a, seq, digest in connection.execute(query)})
+            stored.update({(a, seq): digest for a, seq, digest in connection.execute(query)})
         fresh: dict[tuple[str, int], Mapping[str, Any]] = {}
         for row in rows:
             key = (row["alert_id"], row["seq"])
-            there = known.setdefault(key, row["body_hash"])
+            there = stored.get(key) or fresh.setdefault(key, row)["body_hash"]
             if there != row["body_hash"]:
                 raise DeterminismViolation(
                     f"alert {key[0]} change {key[1]}: is stored with hash {there}, came again "
                     f"with hash {row['body_hash']} from shard {row['shard']!r}; stop the shard, keep "
                     "its log and snapshot, and compare both bodies"
                 )
-            fresh[key] = row
-        fresh = {key: row for key, row in fresh.items() if known[key] is row["body_hash"]}
         write(connection, t.alert_changes, list(fresh.values()))
         return set(fresh)
 

@@ -196,7 +196,6 @@ def upgrade() -> None:
         sa.Column("updated_ns", sa.BigInteger(), nullable=False),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("consent_until_ns", sa.BigInteger(), nullable=True),
-        sa.Column("withdrawn", sa.Boolean(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("owner", "field", name=op.f("pk_people")),
         comment="The only place for names, addresses and phones; sealed with AES-GCM.",
     )
