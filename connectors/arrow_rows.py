@@ -38,7 +38,10 @@ class ParquetRows:
         self._total = int(plain.metadata.num_rows)
         self._done = 0
         encode = [c for c in self._wanted if _small_dictionary(plain, c)]
-        self._file = pq.ParquetFile(path, read_dictionary=encode) if encode else plain
+        self._file = plain
+        if encode:
+            plain.close()
+            self._file = pq.ParquetFile(path, read_dictionary=encode)
 
     def __iter__(self) -> Iterator[RawRows]:
         meta = self._file.metadata
@@ -119,12 +122,14 @@ class IpcRows:
                     self.name, f"is damaged after row {row:,} ({error})", do=_REDO
                 )
                 return
-            rows = RawRows(row + 1, batch.select(self._wanted))
-            row += len(rows)
             self._done = int(self._file.tell())
-            if row > self._skip:
-                early = max(0, self._skip + 1 - rows.start)
-                yield rows.drop(early) if early else rows
+            # Writers choose the size of batches; a slice costs nothing, a huge block memory.
+            for at in range(0, batch.num_rows, BATCH_ROWS):
+                rows = RawRows(row + 1, batch.slice(at, BATCH_ROWS).select(self._wanted))
+                row += len(rows)
+                if row > self._skip:
+                    early = max(0, self._skip + 1 - rows.start)
+                    yield rows.drop(early) if early else rows
 
     def progress(self) -> tuple[int, int | None]:
         """Return bytes read and in all."""

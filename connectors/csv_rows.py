@@ -7,6 +7,7 @@ UTF-8 costs that line alone, and its text goes to quarantine.
 from __future__ import annotations
 
 import codecs
+import csv
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.csv as pc
 
 from connectors.errors import InputError
 from connectors.rows import Columns, RawRows, with_malformed
-from connectors.streams import ByteSource, Chunk, line_chunks
+from connectors.streams import ByteSource, Chunk, count_lines, line_chunks
 
 _ENCODING_SHARE = 0.1
 """Share of undecodable lines in the first chunk from which the whole file is in another encoding."""
@@ -30,8 +31,16 @@ class CsvRows:
         If the file is empty, a column is missing or the file is not UTF-8.
     """
 
-    def __init__(self, source: ByteSource, columns: Columns, *, multiline: bool = False) -> None:
+    def __init__(
+        self,
+        source: ByteSource,
+        columns: Columns,
+        *,
+        multiline: bool = False,
+        skip_rows: int = 0,
+    ) -> None:
         self.name = source.name
+        self._skip = skip_rows
         self._source = source
         self._multiline = multiline
         self._chunks = line_chunks(source, multiline=multiline)
@@ -44,7 +53,8 @@ class CsvRows:
         self._wanted = columns.choose(self.name, header)
         self._body = body
         self._convert = pc.ConvertOptions(
-            column_types={c: pa.string() for c in self._wanted},
+            # Bytes, because chunks are checked to be UTF-8 as a whole, which costs half as much.
+            column_types={c: pa.binary() for c in self._wanted},
             include_columns=self._wanted,
             strings_can_be_null=False,
         )
@@ -58,6 +68,11 @@ class CsvRows:
         start = 1
         first = True
         for chunk in self._bodies():
+            if start <= self._skip and not (self._multiline and b'"' in chunk.data):
+                lines = count_lines(chunk.data)
+                if lines is not None and start + lines - 1 <= self._skip:
+                    start += lines
+                    continue
             rows = self._parse(chunk, start, first)
             first = False
             if len(rows):
@@ -91,9 +106,9 @@ class CsvRows:
         line = data[start:end]
         try:
             text = line.decode()
-        except UnicodeDecodeError as error:
-            raise _encoding(self.name, line, error, start, row=0) from None
-        names = next(iter(_fields(text)), [])
+        except UnicodeDecodeError:
+            raise _encoding(self.name, line, first.offset + start, "the header") from None
+        names = next(csv.reader([text.rstrip("\r\n")]), [])
         return [n.strip() for n in names], data[end:], first.offset + end
 
     def _parse(self, chunk: Chunk, start: int, first: bool) -> RawRows:
@@ -102,7 +117,10 @@ class CsvRows:
             text = data.decode(errors="backslashreplace")
             return with_malformed(start, self._arrow(b"")[0], [0], [text], ["file breaks off here"])
         if _clean(data, self._multiline):
-            good, bad = self._arrow(data)
+            good, bad = self._arrow(data, self._multiline)
+            if any("\n" in text for _, text, _ in bad):
+                # A quote that nobody closed must not swallow the lines that follow it.
+                return self._parse_damaged(chunk, start, first)
             return with_malformed(
                 start, good, [b[0] for b in bad], [b[1] for b in bad], [b[2] for b in bad]
             )
@@ -111,35 +129,26 @@ class CsvRows:
     def _parse_damaged(self, chunk: Chunk, start: int, first: bool) -> RawRows:
         """Take out lines that would spoil their neighbours, parse the rest in bulk."""
         lines = [line for line in chunk.data.splitlines(keepends=True) if line.strip(b"\r\n")]
-        kept: list[int] = []
-        bad: list[tuple[int, str, str]] = []
-        undecodable = 0
-        offset = chunk.offset
-        for i, line in enumerate(lines):
-            try:
-                line.decode()
-                if line.count(b'"') % 2 and not self._multiline:
-                    text = line.decode().rstrip("\r\n")
-                    bad.append((i, text, "a double quote is not closed"))
-                else:
-                    kept.append(i)
-            except UnicodeDecodeError as error:
-                undecodable += 1
-                if undecodable == 1:
-                    at = offset + sum(map(len, lines[:i]))
-                    problem = _encoding(self.name, line, error, at, start + i)
-                text = line.decode(errors="backslashreplace").rstrip("\r\n")
-                bad.append((i, text, f"byte 0x{line[error.start]:02x} is not UTF-8"))
-        if first and undecodable > _ENCODING_SHARE * len(lines):
-            raise problem
+        problems = [_line_problem(line) for line in lines]
+        undecodable = [i for i, problem in enumerate(problems) if problem.endswith("UTF-8")]
+        if first and len(undecodable) > _ENCODING_SHARE * len(lines):
+            raise _encoding(self.name, chunk.data, chunk.offset, f"row {start + undecodable[0]}")
+        kept = [i for i, problem in enumerate(problems) if not problem]
         good, ragged = self._arrow(b"".join(lines[i] for i in kept))
-        bad.extend((kept[i], text, detail) for i, text, detail in ragged)
+        bad = [(kept[i], text, detail) for i, text, detail in ragged]
+        bad += [
+            (i, lines[i].decode(errors="backslashreplace").rstrip("\r\n"), problem)
+            for i, problem in enumerate(problems)
+            if problem
+        ]
         bad.sort()
         return with_malformed(
             start, good, [b[0] for b in bad], [b[1] for b in bad], [b[2] for b in bad]
         )
 
-    def _arrow(self, data: bytes) -> tuple[pa.RecordBatch, list[tuple[int, str, str]]]:
+    def _arrow(
+        self, data: bytes, multiline: bool = False
+    ) -> tuple[pa.RecordBatch, list[tuple[int, str, str]]]:
         """Parse lines; also return (index, text, detail) of those with a wrong number of fields."""
         bad: list[tuple[int, str, str]] = []
 
@@ -158,14 +167,18 @@ class CsvRows:
                 use_threads=False, column_names=self._header, block_size=len(data) + 1
             ),
             parse_options=pc.ParseOptions(
-                newlines_in_values=self._multiline, invalid_row_handler=invalid
+                newlines_in_values=multiline, invalid_row_handler=invalid
             ),
             convert_options=self._convert,
         )
         batches = table.combine_chunks().to_batches()
         if not batches:
             return self._arrow(b"")[0], bad
-        return batches[0], bad
+        texts = [
+            pa.Array.from_buffers(pa.string(), len(column), column.buffers(), offset=column.offset)
+            for column in batches[0].columns
+        ]
+        return pa.RecordBatch.from_arrays(texts, names=self._wanted), bad
 
 
 def _clean(data: bytes, multiline: bool) -> bool:
@@ -184,12 +197,6 @@ def _clean(data: bytes, multiline: bool) -> bool:
     return bool((before % 2 == 0).all()) and len(quotes) % 2 == 0
 
 
-def _fields(text: str) -> list[list[str]]:
-    import csv
-
-    return list(csv.reader([text.rstrip("\r\n")]))
-
-
 def _empty(source: ByteSource, columns: Columns) -> InputError:
     if source.problem is not None:
         return source.problem
@@ -200,18 +207,30 @@ def _empty(source: ByteSource, columns: Columns) -> InputError:
     )  # fmt: skip
 
 
-def _encoding(
-    name: str, line: bytes, error: UnicodeDecodeError, offset: int, row: int
-) -> InputError:
+def _line_problem(line: bytes) -> str:
+    """Return what would make a line spoil its neighbours, or an empty string."""
     try:
-        line.decode("gb18030")
-        guess = "GB18030" if len(line) > len(line.decode("gb18030")) else "Latin-1"
+        line.decode()
+    except UnicodeDecodeError as error:
+        return f"byte 0x{line[error.start]:02x} is not UTF-8"
+    return "a double quote is not closed" if line.count(b'"') % 2 else ""
+
+
+def _encoding(name: str, data: bytes, offset: int, where: str) -> InputError:
+    """Return the error of a file in another encoding, and the likely name of that one."""
+    at = 0
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        at = error.start
+    try:
+        data.decode("gb18030")
+        guess = "GB18030"
     except UnicodeDecodeError:
         guess = "Latin-1"
-    where = f"row {row}" if row else "the header"
     return InputError(
         name,
-        f"is not UTF-8: {where}, byte {offset + error.start:,} is 0x{line[error.start]:02x}",
+        f"is not UTF-8: {where}, byte {offset + at:,} is 0x{data[at]:02x}",
         wanted="UTF-8",
         do=f"convert it (iconv -f {guess} -t UTF-8)",
     )

@@ -74,8 +74,8 @@ def open_rows(
     columns : Columns
         What to find in it.
     skip_rows : int
-        Rows to leave out. Parquet and IPC skip without decoding; the others may still give
-        skipped rows, which callers drop by :attr:`RawRows.start`.
+        Rows to leave out, without decoding them where possible. Some may still be given; callers
+        drop them by :attr:`RawRows.start`.
     numbers, nested, multiline
         See :class:`connectors.json_rows.JsonRows` and :class:`connectors.csv_rows.CsvRows`.
 
@@ -97,8 +97,8 @@ def open_rows(
     source = ByteSource(path, gzip=kind.endswith(".gz"))
     try:
         if kind.startswith("csv"):
-            return CsvRows(source, columns, multiline=multiline)
-        return JsonRows(source, columns, numbers=numbers, nested=nested)
+            return CsvRows(source, columns, multiline=multiline, skip_rows=skip_rows)
+        return JsonRows(source, columns, numbers=numbers, nested=nested, skip_rows=skip_rows)
     except InputError:
         source.close()
         raise

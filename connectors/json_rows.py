@@ -41,10 +41,11 @@ class JsonRows:
         *,
         numbers: tuple[str, ...] = (),
         nested: tuple[str, ...] = (),
+        skip_rows: int = 0,
     ) -> None:
         self.name = source.name
         self._source = source
-        self._columns = columns
+        self._skip = skip_rows
         self._chunks = line_chunks(source)
         self._lines_only = bool(nested)
         first = next((c for c in self._chunks if c.data.strip()), None)
@@ -68,6 +69,10 @@ class JsonRows:
     def __iter__(self) -> Iterator[RawRows]:
         start = 1
         for chunk in self._bodies():
+            lines = _objects(chunk.data) if start <= self._skip else None
+            if lines is not None and start + lines - 1 <= self._skip:
+                start += lines
+                continue
             rows = self._parse(chunk, start)
             if len(rows):
                 yield rows
@@ -139,6 +144,13 @@ def _arrow(data: bytes, schema: pa.Schema) -> pa.Table | None:
         )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
+
+
+def _objects(data: bytes) -> int | None:
+    """Return the number of lines if each starts with a brace, so that none is blank."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    braces = data.count(b"\n{") + data.startswith(b"{")
+    return lines if lines == braces else None
 
 
 def _record(line: bytes) -> tuple[dict[str, str | None], str]:

@@ -22,6 +22,8 @@ MAX_LINE_BYTES = 64 << 20
 """A file without a line end in so many bytes is no text file."""
 _GZIP = b"\x1f\x8b"
 _PIECE = 1 << 18
+_MAX_QUOTED_BYTES = 4 << 20
+"""A quoted value longer than this is a quote that nobody closed."""
 
 
 def check_readable(path: Path) -> None:
@@ -238,4 +240,15 @@ def _last_line_end(data: bytes, multiline: bool) -> int:
     ends = np.flatnonzero(raw == ord("\n"))
     quotes = np.flatnonzero(raw == ord('"'))
     outside = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    return int(outside[-1]) + 1 if len(outside) else 0
+    if len(outside):
+        return int(outside[-1]) + 1
+    return data.rfind(b"\n") + 1 if len(data) > _MAX_QUOTED_BYTES else 0
+
+
+def count_lines(data: bytes) -> int | None:
+    """Return the number of lines, or None where blank lines or odd line ends need a closer look."""
+    returns = data.count(b"\r")
+    blank = data[:1] in b"\r\n" or b"\n\n" in data or b"\n\r\n" in data
+    if blank or (returns and returns != data.count(b"\r\n")):
+        return None
+    return data.count(b"\n") + (not data.endswith(b"\n"))

@@ -177,3 +177,12 @@ def test_events_and_readings_merge_and_go_on_from_anywhere(tmp_path: Path) -> No
         head = flat(r for _, r in zip(range(stop), first, strict=False))
         saved = json.loads(json.dumps(first.state(), default=lambda a: a.tolist()))
         assert head + flat(log(saved)) == whole
+
+
+def test_a_quote_that_nobody_closed_costs_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    good = 'e,2024-07-01T12:00,note,home-a,,"{""a"":\n 1}"\n'
+    path.write_text(HEADER + good + 'e,"2024-07-01T12:00,note,home-a,,\n' + good.replace("\n ", ""))
+    got = read(path)
+    assert [e.fault for e in got if e.fault == Fault.OK and e.attrs] == [Fault.OK]
+    assert "not closed" in " ".join(e.detail for e in got)

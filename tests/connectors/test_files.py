@@ -420,3 +420,46 @@ def test_skipped_rows(tmp_path: Path, extension: str, skip: int) -> None:
     got = [r.start + i for r in reader for i in range(len(r)) if r.start + i > skip]
     assert got == list(range(skip + 1, n + 1))
     reader.close()
+
+
+@pytest.mark.parametrize("skip", [0, 1, 3, 4, 7])
+@pytest.mark.parametrize("name", ["r.csv", "r.ndjson"])
+def test_skipping_counts_as_parsing_does(
+    tmp_path: Path, name: str, skip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blank lines are no rows, malformed lines are; chunks of a few bytes, so that some are skipped."""
+    lines = ["a,2024-01-01T00:00,1", "", "ragged", 'a,"2024-01-01T00:15",2', "\r", '"a,x,', "b,x,3"]
+    text = HEADER
+    if name == "r.ndjson":
+        text = ""
+        lines = ['{"meter_id":"a","ts":"x","value":1}', "", "[]", " ", '{"meter_id":"b"}'] * 2
+    (tmp_path / name).write_text(text + "\n".join(lines * 2) + "\n")
+
+    def rows(skip: int) -> dict[int, tuple[str, str]]:
+        reader = open_rows(str(tmp_path / name), READINGS, skip_rows=skip)
+        return {
+            part.start + i: (row["meter_id"], row["ts"])
+            for part in reader
+            for i, row in enumerate(part.batch.to_pylist())
+        }
+
+    whole = rows(0)
+    assert list(whole) == list(range(1, len(whole) + 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(line_chunks, "__kwdefaults__", {"chunk_bytes": 25, "multiline": False})
+        left = rows(skip)
+    assert {k: v for k, v in left.items() if k > skip} == {
+        k: v for k, v in whole.items() if k > skip
+    }
+
+
+def test_huge_batches_are_cut(tmp_path: Path) -> None:
+    n = 150_000
+    batch = pa.RecordBatch.from_pydict(
+        {"meter_id": ["m1"] * n, "ts": ["2024-01-01T00:00"] * n, "value": [1.0] * n}
+    )
+    with RowWriter(str(tmp_path / "r.arrow"), batch.schema) as out:
+        out.write(batch)
+    blocks = read(tmp_path / "r.arrow")
+    assert max(map(len, blocks)) <= 65_536
+    assert sum(map(len, blocks)) == n
