@@ -96,6 +96,9 @@ class Host:
             if made is not None and rule.budget is not None:
                 self.reducers[rule.name] = made
                 self.budgets[rule.name] = BudgetUse(rule.budget.false_alerts_per_subject_year)
+        self.published: list[PriceRecord] = []
+        self.recorded: Mapping[tuple[str, int], PriceRecord] | None = None
+        """Prices to use instead of publishing own ones."""
         self.day: int | None = None
         self.clock_ns: int | None = None
         self.events_seen: set[str] = set()

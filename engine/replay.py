@@ -107,7 +107,7 @@ class ReplayOptions:
             "budgets": dict(sorted(self.budgets.items())),
             "from_ns": self.from_ns,
             "to_ns": self.to_ns,
-            "clock": config.clock.model_dump(mode="json"),
+            "config": config.model_dump(mode="json", exclude={"personal_data_key"}),
         }
 
 
@@ -243,6 +243,8 @@ class Replay:
         self.tree = PlaceTree(layout_of(config), _place_names(options.places))
         self.on_progress: Callable[[int, int | None], None] | None = None
         """Told (rows more, event time in ns) after every record."""
+        self.until_ns: int | None = None
+        """End as if the input ended here, event time."""
         self._log: Log | None = None
         self._on_lines = on_lines
         self._keep = keep or options.report is not None
@@ -261,7 +263,8 @@ class Replay:
             store = self._open_store()
             if store is not None:
                 stack.callback(store.close)
-            host = self._host()
+            host = self.host = self._host()
+            self._prepare()
             saved = self._resume(store, host)
             log = self._log = self._open_log(saved)
             stack.callback(log.close)
@@ -272,6 +275,8 @@ class Replay:
                 host.finish()
             self._save(log, host, store, finished)
             self._close_outputs()
+            if finished and self.options.alerts and self.options.alerts != "-":
+                self._write_manifest()
             return ReplayResult(
                 counts=host.counts,
                 budgets=host.budgets,
@@ -293,6 +298,9 @@ class Replay:
             return None
         zone = (self.registry.zones or ["UTC"])[0]
         return open_store(self.options.store, self.rules, self.config, self.options.workers, zone)
+
+    def _prepare(self) -> None:
+        """Change the host before the first record (audits do)."""
 
     def share(self) -> tuple[float, bool]:
         """Return how much of the input was read, and whether that is known."""
@@ -317,6 +325,8 @@ class Replay:
             self.rows += rows
             if self.on_progress is not None:
                 self.on_progress(rows, host.clock_ns)
+            if self.until_ns is not None and (host.clock_ns or 0) > self.until_ns:
+                return True
             if self._stopping or (stop_at is not None and self.rows >= stop_at):
                 return False
             if store is not None and time.monotonic() - saved_at > SNAPSHOT_EVERY_S:
@@ -334,6 +344,12 @@ class Replay:
             "latest_ns": int(clock.latest.timestamp()) * NS,
         }
         states = None if saved is None else saved["log"]
+        return Log(self._sources(directory, states, bounds), block_rows=self.options.block_rows)
+
+    def _sources(
+        self, directory: Directory, states: dict[str, Any] | None, bounds: dict[str, int]
+    ) -> list[Source]:
+        """Return the inputs, in the order given: readings, then events."""
         sources: list[Source] = [
             ReadingSource(f, directory, state=source_state(states, f), **bounds)
             for f in self.options.readings
@@ -342,7 +358,7 @@ class Replay:
             EventSource(f, directory, state=source_state(states, f), **bounds)
             for f in self.options.events
         ]
-        return Log(sources, block_rows=self.options.block_rows)
+        return sources
 
     # -- outputs --------------------------------------------------------------------------
 
@@ -385,6 +401,13 @@ class Replay:
         raised = _ns(line.raised_at)
         low, high = self.options.from_ns, self.options.to_ns
         return (low is None or raised >= low) and (high is None or raised < high)
+
+    def _write_manifest(self) -> None:
+        """Say beside the alerts what they were made from, for `gridwarden audit`."""
+        text = json.dumps(
+            self.options.manifest(self.rules, self.config), indent=1, ensure_ascii=False
+        )
+        manifest_path(str(self.options.alerts)).write_text(text + "\n", encoding="utf-8")
 
     def _close_outputs(self) -> None:
         if self._alerts is not None:
@@ -453,6 +476,11 @@ class Replay:
         gone = self._folder.retain(store.snapshots(self._shard), ref)
         if gone:
             store.drop_snapshots(self._shard, gone)
+
+
+def manifest_path(alerts: str) -> Path:
+    """Return where the manifest of an alerts file lies: beside it."""
+    return Path(alerts + ".manifest.json")
 
 
 class _Interrupts:
