@@ -151,7 +151,8 @@ class CompiledRule:
             parts = [(columns.get(f"{n}.evidence"), w) for n, w in self._weights()]
             if all(evidence is not None for evidence, _ in parts):
                 given["fused"] = fuse([(np.asarray(evidence), w) for evidence, w in parts])
-        return np.asarray(Evaluation(self._graph.terms, given).could(self._root))
+        with np.errstate(all="ignore"):
+            return np.asarray(Evaluation(self._graph.terms, given).could(self._root))
 
     def decide(self, variables: Mapping[str, Any]) -> Decision:
         """Return the decision for one subject.

@@ -187,22 +187,30 @@ class Masks:
         A column is a scalar, an array of shape (rows,), or a function of (start, stop) that
         returns that part of it: a column per rule need not exist as a whole.
         """
-        found: list[list[NDArray[np.int64]]] = [[] for _ in self.roots]
-        for start in range(0, rows, CHUNK):
-            stop = min(start + CHUNK, rows)
-            part = Evaluation(self.graph.terms, columns, start, stop)
-            for i, root in enumerate(self.roots):
-                mask = part.could(root)
-                if mask.any():
-                    whole = np.broadcast_to(mask, stop - start)
-                    found[i].append(np.flatnonzero(whole) + start)
-        for i, parts in enumerate(found):
-            if parts:
-                yield i, np.concatenate(parts)
+        found: dict[int, list[NDArray[np.int64]]] = {root: [] for root in self.roots}
+        with np.errstate(all="ignore"):
+            for start in range(0, rows, CHUNK):
+                stop = min(start + CHUNK, rows)
+                part = Evaluation(self.graph.terms, columns, start, stop)
+                for root, parts in found.items():
+                    mask: Any = part.could(root)
+                    if mask.ndim:
+                        hits = mask.nonzero()[0]
+                        if len(hits):
+                            parts.append(hits + start)
+                    elif mask:
+                        parts.append(np.arange(start, stop))
+        whole = {root: np.concatenate(parts) for root, parts in found.items() if parts}
+        for i, root in enumerate(self.roots):
+            if root in whole:
+                yield i, whole[root]
 
 
 class Evaluation:
-    """The masks of a graph's terms over rows start … stop−1, each computed once."""
+    """The masks of a graph's terms over rows start … stop−1, each computed once.
+
+    Divisions by zero and numbers beyond float32 are in order here: callers silence numpy.
+    """
 
     def __init__(
         self, terms: Sequence[Term], columns: Columns, start: int = 0, stop: int | None = None
@@ -277,8 +285,7 @@ class Evaluation:
         left, right = (self._number(arg) for arg in term.args)
         if left is None or right is None:
             return np.bool_(True)
-        with np.errstate(invalid="ignore"):
-            mask = _compared(op, left, right)
+        mask = _compared(op, left, right)
         for arg in term.args:
             known = self._known(self.terms[arg])
             if known is not None:
@@ -307,8 +314,7 @@ class Evaluation:
                 if any(v is None for v in values):
                     return None
                 wide = [np.asarray(v, np.float64) for v in values]
-                with np.errstate(all="ignore"):
-                    return -wide[0] if len(wide) == 1 else _ARITHMETIC[op](*wide)
+                return -wide[0] if len(wide) == 1 else _ARITHMETIC[op](*wide)
             case _:
                 return None
 
@@ -359,8 +365,7 @@ def _compared_single(op: str, left: NDArray[np.float32], right: float) -> BoolMa
     Between two neighbouring float32 no value of the array can lie, so the bound moves to the
     neighbour on the right side: x > c and x > floor32(c) are the same for every float32 x.
     """
-    with np.errstate(over="ignore"):
-        bound = np.float32(right)
+    bound = np.float32(right)
     if op in ("==", "!=") and float(bound) != right:
         known = ~np.isnan(left)
         return known if op == "!=" else ~known & known
