@@ -419,13 +419,15 @@ class Adjudicate(Detector):
         """Facts: counts of the last census, the usual share missing, the kind of outage."""
         s = self.state
         census = s["census"][rows]
-        expected = np.maximum(census[:, EXPECTED], 1)
+        missing = census[:, MISSING] / np.maximum(census[:, EXPECTED], 1)
+        zero = census[:, ZERO] / np.maximum(census[:, REPORTING], 1)
+        flat = zero > missing  # what is told is the larger of the two, beside its own usual share
         return {
             "kind": s["kind"][rows].astype(np.int64),
             "onset": s["onset"][rows].astype(np.int64),
             "expected": np.rint(census[:, EXPECTED]).astype(np.int64),
             "missing": np.rint(census[:, MISSING]).astype(np.int64),
             "zero": np.rint(census[:, ZERO]).astype(np.int64),
-            "share": np.maximum(census[:, MISSING], census[:, ZERO]) / expected,
-            "usual_share": s["usual"][rows, 0],
+            "share": np.where(flat, zero, missing),
+            "usual_share": np.where(flat, s["usual"][rows, 1], s["usual"][rows, 0]),
         }

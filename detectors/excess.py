@@ -28,7 +28,7 @@ LADDER = np.array(
     [
         [0.08, 0.2, 0.5, 1.0, 2.0, 4.0],  # electricity, kWh in an hour above the floor
         [2.0, 6.0, 15.0, 40.0, 100.0, 250.0],  # water, l
-        [0.02, 0.06, 0.15, 0.4, 1.0, 2.5],  # gas, m3
+        [20.0, 60.0, 150.0, 400.0, 1000.0, 2500.0],  # gas, l
     ],
     np.float32,
 )
@@ -327,16 +327,30 @@ class Excess(Detector):
             )
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
-        """Facts: `channel` 0 electricity, 1 water, 2 gas; amounts in its unit per hour."""
+        """Facts: `channel` 0 electricity, 1 water, 2 gas; amounts an hour in kWh, l, m3.
+
+        Every one of the last `hours` hours reached `threshold`. They reach back to the onset
+        where any level was kept up since then, which is so unless the use paused in between.
+        An hour under `pause` is a pause at every level.
+        """
         s = self.state
         channel, level = np.divmod(s["where"][rows].astype(np.int64), LADDER.shape[1])
-        floor = s["floor"][rows, channel]
+        onset = s["onset"][rows].astype(np.int64)
+        since = s["seen"][rows, channel] - onset + 1
+        length = s["length"][rows, channel].astype(np.int64)
+        kept = (length >= np.minimum(since, 255)[:, None]) & (onset >= 0)[:, None]
+        highest = LADDER.shape[1] - 1 - np.argmax(kept[:, ::-1], axis=1)
+        level = np.where(kept.any(axis=1), highest, level)
+        run = length[np.arange(len(level)), level]
+        unit = np.where(channel == 2, np.float32(0.001), np.float32(1.0))
+        floor = s["floor"][rows, channel] * unit
         return {
             "channel": channel,
-            "onset": s["onset"][rows].astype(np.int64),
-            "hours": s["length"][rows, channel, level].astype(np.int64),
-            "threshold": floor + LADDER[channel, level],
+            "onset": onset,
+            "hours": np.where(kept.any(axis=1), since, run),
+            "threshold": floor + LADDER[channel, level] * unit,
+            "pause": floor + LADDER[channel, 0] * unit,
             "floor": floor,
-            "usual": s["mean"][rows, channel],
+            "usual": s["mean"][rows, channel] * unit,
             "own": (s["days"][rows, channel] >= self.params["own_d"]).astype(np.int64),
         }

@@ -8,12 +8,12 @@ from tests.detectors.kits import Planted, kit
 
 
 def stream(detector: Detector, rng: np.random.Generator, first_slot: int, slots: int):
-    """Homes in kWh, l and m3: quiet nights, busy days, some gaps; gas at two homes only."""
+    """Homes in kWh and l: quiet nights, busy days, some gaps; gas at two homes only."""
     n = detector.rows
     hour = (first_slot + np.arange(slots)) % 24
     busy = np.where((hour >= 6) & (hour < 23), 0.55, 0.08)[:, None, None]
     active = rng.random((slots, 3, n)) < busy
-    size = np.array([0.4, 18.0, 0.2])[:, None]
+    size = np.array([0.4, 18.0, 200.0])[:, None]
     values = active * size * rng.gamma(1.5, 0.7, (slots, 3, n))
     values[:, 0] += 0.08
     values[rng.random((slots, 3, n)) < 0.004] = np.nan
