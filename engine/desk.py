@@ -398,6 +398,11 @@ class Desk:
             if (queue, worker) != (task.queue, task.assignee):
                 break
         following = self.next_climb(task.rule, task.level, step, task.opened_ns)
+        if following is not None and following <= now_ns:
+            # The clock stood still for long: whoever has it now gets the time meant for them.
+            gap_s = ladder[step].after_s - ladder[step - 1].after_s
+            clock = self.hours[self.limits(task.rule, task.level).clock]
+            following = clock.after(now_ns, gap_s if gap_s > 0 else ladder[0].after_s)
         book.change(
             act(
                 task,
