@@ -61,6 +61,12 @@ import click
     show_default=True,
     help="With --load: order of the meters within a slot.",
 )
+@click.option(
+    "--compare",
+    "real",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of real data: show the town's distributions beside theirs.",
+)
 def simulate(
     out: Path,
     town: str,
@@ -72,6 +78,7 @@ def simulate(
     slots: int,
     watched_share: float,
     order: str,
+    real: Path | None,
 ) -> None:
     """Write a simulated town with known incidents (truth.ndjson) into a folder.
 
@@ -108,6 +115,10 @@ def simulate(
                 data = Town(config).generate(days, seed, progress)
                 bar.update(task, description="writing", total=None)
                 paths = data.write(out, readings_format)
+                if real is not None:
+                    from engine.simulate.compare import compare, table
+
+                    console.print(table(compare(data, real)), highlight=False, soft_wrap=True)
     except SimulationError as error:
         console.print(f"[red]error[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(3)

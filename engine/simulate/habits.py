@@ -60,6 +60,11 @@ OCCASIONS = (
     Occasion("shower", "sleep", -1.2, 0.4, 0.5, False, 1.6, 16, 32),
     Occasion("foot bath", "sleep", -0.7, 0.3, 0.4, False, 1.2, 6, 9),
     Occasion("toilet late", "sleep", -0.2, 0.2, 0.9, False, 0.02, 8, 6),
+    Occasion("hands morning", "clock", 9.0, 1.5, 0.75, False, 0.0, 0, 3),
+    Occasion("hands noon", "clock", 12.5, 1.5, 0.7, False, 0.0, 0, 3),
+    Occasion("hands afternoon", "clock", 15.5, 1.8, 0.75, False, 0.0, 0, 3),
+    Occasion("hands evening", "clock", 19.5, 1.8, 0.8, False, 0.0, 0, 3),
+    Occasion("computer", "clock", 14.0, 4.0, 0.5, False, 0.07, 110, 0),
     Occasion("toilet night", "clock", 1.6, 0.9, 0.45, False, 0.02, 5, 6),
     Occasion("toilet small hours", "clock", 4.0, 0.6, 0.4, False, 0.02, 5, 6),
 )
@@ -152,20 +157,20 @@ def draw_habits(
         hours.append(anchors[_ANCHOR] + _COLUMN["offset_h"] + rng.normal(0, 0.25, _COUNT))
         logit = np.log(_COLUMN["chance"] / (1 - _COLUMN["chance"])) + rng.normal(0, 0.6, _COUNT)
         chance = 1 / (1 + np.exp(-logit))
-        chance[_NIGHT] *= 1.0 if elder else 0.35
+        chance[_NIGHT] *= 1.0 if elder else 0.2
         chance[_COLUMN["shared"]] *= 1.0 if p == 0 else 0.0
         if crowded and p > 0:  # in a group-let home everybody cooks for himself
-            chance[_COLUMN["gas"]] = 0.5
+            chance[_COLUMN["gas"]] = 0.7
         chances.append(chance)
         spreads.append(_COLUMN["spread_h"] * rng.lognormal(0, 0.3))
         persons.append(np.full(_COUNT, p))
         wakes.append(wake)
         sleeps.append(sleep)
-        works = not elder and (p == 0 or rng.random() < 0.7)
+        works = not elder and (kind == "rental" or rng.random() < 0.6)
         if works:
             out_hour[p] = (wake + rng.uniform(0.8, 1.6), rng.normal(19.3, 0.6))
             out_hours[p] = (rng.normal(10, 1.0), rng.uniform(1.0, 2.5))
-            out_chance[p] = (rng.uniform(0.85, 0.98), rng.uniform(0.05, 0.25))
+            out_chance[p] = (rng.uniform(0.7, 0.95), rng.uniform(0.05, 0.25))
             rest_chance[p] = (rng.uniform(0.1, 0.4), rng.uniform(0.1, 0.3))
         else:
             out_hour[p] = (wake + rng.uniform(1.2, 2.8), rng.normal(14.3, 0.7))
@@ -176,6 +181,7 @@ def draw_habits(
     scale = 1 + 0.3 * (min(people, 5) - 1)
     shared = np.tile(_COLUMN["shared"], people)
     size = np.where(shared, scale, 1.0)
+    rooms = 1 + 0.5 * (people - 1) if crowded else 1.0
     duty = rng.uniform(0.3, 0.45)
     fridge_day = rng.uniform(0.5, 0.95) if elder else rng.uniform(0.7, 1.4)
     return Habits(
@@ -194,11 +200,11 @@ def draw_habits(
         rest_chance=rest_chance,
         wake_h=float(min(wakes)),
         sleep_h=float(max(sleeps)),
-        standby_kw=float(rng.uniform(0.003, 0.018) * (1 if elder else 2.5)),
+        standby_kw=float(rng.uniform(0.003, 0.018) * (1 if elder else 2.5) * rooms),
         light_kw=float(rng.uniform(0.02, 0.06) * (1 + 0.4 * (people - 1))),
-        cooling_kw=float((rng.random() < (0.5 if elder else 0.9)) * rng.uniform(0.4, 0.9)),
-        heating_kw=float((rng.random() < (0.3 if elder else 0.6)) * rng.uniform(0.1, 0.8)),
-        fridge_kw=fridge_day / 24 / duty,
+        cooling_kw=float((rng.random() < (0.5 if elder else 0.9)) * rng.uniform(0.4, 0.9) * rooms),
+        heating_kw=float((rng.random() < (0.3 if elder else 0.6)) * rng.uniform(0.1, 0.8) * rooms),
+        fridge_kw=fridge_day / 24 / duty * (1 + 0.2 * (rooms - 1)),
         fridge_period_s=float(rng.uniform(2400, 4500)),
         fridge_duty=float(duty),
     )
@@ -233,11 +239,13 @@ def draw_days(
     days = len(rest_day)
     k = len(habits.hour)
     happens = stream(seed, subject, "happens").random((days, k))
-    when = stream(seed, subject, "when").normal(0, 1, (days, k))
-    much = stream(seed, subject, "much").lognormal(0, 0.25, (days, k))
+    # heavy tails: most days are alike, some are quite different
+    when = stream(seed, subject, "when").standard_t(4, (days, k))
+    much = stream(seed, subject, "much").lognormal(0, 0.3, (days, k))
+    much *= stream(seed, subject, "busy").lognormal(0, 0.25, (days, 1))
     chance = habits.chance * np.where(ill_day, 0.45, 1.0)[:, None]
     hour = habits.hour + when * habits.spread_h
-    hour += stream(seed, subject, "drift").normal(0, 0.25, (days, 1))  # a late day is late all day
+    hour += stream(seed, subject, "drift").normal(0, 0.35, (days, 1))  # a late day is late all day
     goes = stream(seed, subject, "goes").random((days, habits.people, 2))
     begin_h = habits.out_hour + stream(seed, subject, "leaves").normal(
         0, 0.35, (days, habits.people, 2)

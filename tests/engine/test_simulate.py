@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli.simulate import simulate
-from engine.simulate import Incident, Rates, SimulationError, Town, TownConfig, load_config
+from engine.simulate import Incident, Rates, SimulationError, Town, TownConfig, compare, load_config
 from engine.simulate.homes import deposit
 from engine.simulate.load import generate_load
 
@@ -217,6 +217,7 @@ def test_group_let_rental_uses_several_times_more():
     data = small(12, incidents=[Incident("over_occupied", "rental-0002", 6, 24 * 6, {"people": 8})])
     hour, used = amounts(data, "rental-0002-e")
     assert used[hour > 150].mean() > 2 * used[hour <= 144].mean()
+    assert used[hour > 150].mean() * 96 > 10  # kWh a day
 
 
 def test_the_demo_town_is_quick_and_complete(demo):
@@ -247,6 +248,34 @@ def test_files_are_the_public_ones(tmp_path):
     # local time without offset: the town is eight hours ahead of UTC
     local = readings["ts"].cast("int64").to_numpy()
     assert (local * NS - data.ts_ns == 8 * 3600 * NS).all()
+
+
+def test_distributions_are_near_the_real_ones(data):
+    town = Town(dataclasses.replace(SMALL, homes=30, elderly=0, rates=Rates(glitch=0))).generate(
+        60, 3
+    )
+    pairs = compare.compare(town, data)
+    assert [real.name.split()[0] for real, _ in pairs] == [
+        "homes_water",
+        "homes_power",
+        "plant_power",
+    ]
+    water, power, _ = (simulated for _, simulated in pairs)
+    real_water, real_power, _ = (real for real, _ in pairs)
+    assert 0.5 < water.daily[1] / real_water.daily[1] < 2
+    assert 0.3 < power.daily[1] / real_power.daily[1] < 2
+    assert abs(water.active - real_water.active) < 0.15
+    assert water.apart(real_water) < 0.2
+    assert "homes_water (real)" in compare.table(pairs)
+
+
+def test_register_levels_become_hours():
+    """By hand: 10 l between 00:30 and 01:30 are 5 in each hour; a gap of 3 h says nothing."""
+    ts = np.array([0, 1800, 5400, 7200, 18_000])
+    level = np.array([100.0, 100.0, 110.0, 112.0, 150.0])
+    hours = compare.hourly_of_registers(np.zeros(5, np.int32), ts, level, 0, 5)
+    assert hours[:2, 0].tolist() == [5.0, 7.0]
+    assert np.isnan(hours[2:, 0]).all()
 
 
 def test_load_writes_every_meter_in_every_slot(tmp_path):
