@@ -21,6 +21,7 @@ import pyarrow.csv as pa_csv
 
 from engine.config import Config
 from engine.replay import Replay, ReplayOptions, ReplayResult
+from engine.reporting import write_replay_report
 from engine.simulate import Town, TownConfig
 from rules.alerts import AlertChange
 
@@ -196,4 +197,6 @@ def run(
     )
     replay = Replay(options, config, on_lines=on_lines)
     replay.on_progress = progress
-    return replay, replay.run()
+    result = replay.run()
+    write_replay_report(str(options.report), replay, result)
+    return replay, result

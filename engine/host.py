@@ -101,6 +101,7 @@ class Host:
         """Prices to use instead of publishing own ones."""
         self.day: int | None = None
         self.clock_ns: int | None = None
+        self.first_ns: int | None = None
         self.events_seen: set[str] = set()
         self._on_lines = on_lines
         self._refuse = refuse
@@ -237,6 +238,7 @@ class Host:
         """Close the event-days before `day` and publish their prices."""
         if self.day is None:
             self.day = day
+            self.first_ns = day * DAY_NS
         while self.day < day:
             start_ns = (self.day + 1) * DAY_NS
             self._broadcast(Tick(start_ns))
@@ -274,6 +276,7 @@ class Host:
         header: dict[str, Any] = {
             "day": self.day,
             "clock_ns": self.clock_ns,
+            "first_ns": self.first_ns,
             "sources": self._sources,
             "held": sorted(self._held.items()),
             "counts": {name: [c.rows, c.by_status, c.by_reason] for name, c in self.counts.items()},
@@ -294,6 +297,7 @@ class Host:
         """Take over :meth:`snapshot`'s values."""
         self.day = header["day"]
         self.clock_ns = header["clock_ns"]
+        self.first_ns = header["first_ns"]
         self._sources = list(header["sources"])
         self._held = {int(token): dict(raw) for token, raw in header["held"]}
         self.counts = {

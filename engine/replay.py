@@ -128,6 +128,8 @@ class ReplayResult:
     alerts: list[AlertChange] = field(default_factory=list)
     rules: RuleSet | None = None
     registry: Registry | None = None
+    first_ns: int | None = None
+    last_ns: int | None = None
 
     @property
     def reconciled(self) -> bool:
@@ -291,6 +293,8 @@ class Replay:
                 alerts=self._kept,
                 rules=self.rules,
                 registry=self.registry,
+                first_ns=host.first_ns,
+                last_ns=host.clock_ns,
             )
 
     def _open_store(self) -> Store | None:

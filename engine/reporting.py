@@ -1,0 +1,187 @@
+"""From a replay's result to its report: curves around alerts, read from the inputs once more."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import engine
+from connectors.records import ReadingBlock
+from connectors.sources import ReadingSource
+from detectors.base import NS
+from engine.registry import Registry
+from engine.replay import Replay, ReplayResult, directory_of
+from engine.report import CURVES, BudgetLine, Curve, ReplaySummary, write_report
+from rules.alerts import AlertChange, State
+
+HOUR_NS = 3600 * NS
+BEFORE_NS, AFTER_NS = 36 * HOUR_NS, 12 * HOUR_NS
+HISTORY_NS = 28 * 24 * HOUR_NS
+"""From how far back the usual band comes."""
+
+
+def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None:
+    """Write the report of a replay."""
+    registry = result.registry
+    assert registry is not None
+    readings = replay.options.readings
+    curves = {} if "-" in readings else curves_of(result.alerts, readings, registry)
+    budgets = [
+        BudgetLine(rule, use.asked, use.spent, use.exposure_years)
+        for rule, use in result.budgets.items()
+        if use.exposure_years
+    ]
+    summary = ReplaySummary(
+        title=", ".join(Path(f).parent.name or f for f in readings[:1]),
+        counts=result.counts,
+        alerts=result.alerts,
+        from_ns=result.first_ns,
+        to_ns=result.last_ns,
+        timezone=(registry.zones or ["UTC"])[0],
+        subjects=len(registry.subjects),
+        meters=len(registry.meters),
+        rules_version="" if result.rules is None else result.rules.version,
+        version=engine.__version__,
+        seconds=result.seconds,
+        budgets=budgets,
+        curves=curves,
+        timings=result.timings,
+        command=shlex.join(["gridwarden", *sys.argv[1:]]),
+        simulated=any(a.get("simulated") for a in registry.subjects.attrs.values()),
+        place_names=replay.tree.names,
+    )
+    write_report(Path(path), summary)
+
+
+def curves_of(
+    alerts: Sequence[AlertChange], readings: Sequence[str], registry: Registry
+) -> dict[str, Curve]:
+    """Return hourly use around the first alerts of a report, with the subject's usual band."""
+    raised = [a for a in alerts if a.seq == 1 and a.state == State.FIRING and a.subject_id]
+    raised = raised[:CURVES]
+    meter_of: dict[int, list[AlertChange]] = {}
+    for alert in raised:
+        row = int(registry.subject_rows([str(alert.subject_id)])[0])
+        meters = registry.meters_of(row) if row >= 0 else np.zeros(0, np.int32)
+        if len(meters):
+            meter_of.setdefault(int(meters[0]), []).append(alert)
+    series = _series(set(meter_of), readings, registry)
+    curves: dict[str, Curve] = {}
+    for meter, mine in meter_of.items():
+        if meter not in series:
+            continue
+        first_hour, use = _hourly(meter, *series[meter], registry)
+        for alert in mine:
+            curve = _window(alert, first_hour, use, registry, meter)
+            if curve is not None:
+                curves[alert.alert_id] = curve
+    return curves
+
+
+def _series(
+    meters: set[int], readings: Sequence[str], registry: Registry
+) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Return stamps and values of some meters, sorted by stamp."""
+    wanted = np.zeros(len(registry.meters) + 1, bool)
+    wanted[sorted(meters)] = True
+    kept: list[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]] = []
+    directory = directory_of(registry)
+    for path in readings:
+        source = ReadingSource(path, directory)
+        while (block := source.next_record()) is not None:
+            assert isinstance(block, ReadingBlock)
+            pick = wanted[block.meter] & (block.fault == 0)
+            if pick.any():
+                kept.append((block.meter[pick], block.ts_ns[pick], block.value[pick]))
+        source.close()
+    if not kept:
+        return {}
+    meter, ts, value = (np.concatenate([k[i] for k in kept]) for i in range(3))
+    order = np.lexsort((ts, meter))
+    meter, ts, value = meter[order], ts[order], value[order]
+    cuts = np.flatnonzero(meter[1:] != meter[:-1]) + 1
+    return {
+        int(m[0]): (t, v)
+        for m, t, v in zip(
+            np.split(meter, cuts), np.split(ts, cuts), np.split(value, cuts), strict=True
+        )
+    }
+
+
+def _hourly(
+    meter: int, ts: NDArray[np.int64], value: NDArray[np.float64], registry: Registry
+) -> tuple[int, NDArray[np.float64]]:
+    """Return (first hour since the epoch, use per hour; NaN where nothing was read)."""
+    scale = float(registry.meters.scale[meter])
+    if registry.meters.register[meter]:
+        use = np.maximum(np.diff(np.maximum.accumulate(value)), 0.0) * scale
+        at = ts[1:] - 1
+    else:
+        use, at = value * scale, ts
+        if registry.meters.stamp_end[meter]:
+            at = ts - 1
+    hour = at // HOUR_NS
+    if not len(hour):
+        return 0, np.zeros(0)
+    first = int(hour[0])
+    total = np.zeros(int(hour[-1]) - first + 1)
+    np.add.at(total, hour - first, use)
+    seen = np.bincount(hour - first, minlength=len(total)) > 0
+    total[~seen] = np.nan
+    return first, total
+
+
+def _window(
+    alert: AlertChange,
+    first_hour: int,
+    use: NDArray[np.float64],
+    registry: Registry,
+    meter: int,
+) -> Curve | None:
+    onset = int(datetime.fromisoformat(alert.onset).timestamp()) * NS
+    raised = int(datetime.fromisoformat(alert.raised_at).timestamp()) * NS
+    start = max((onset - BEFORE_NS) // HOUR_NS, (raised - 10 * 24 * HOUR_NS) // HOUR_NS)
+    stop = (raised + AFTER_NS) // HOUR_NS
+    hours = np.arange(start, stop)
+    index = hours - first_hour
+    inside = (index >= 0) & (index < len(use))
+    values = np.full(len(hours), np.nan)
+    values[inside] = use[index[inside]]
+    if not inside.any():
+        return None
+    low, high = _band(hours, onset // HOUR_NS, first_hour, use)
+    utility = registry.classes[int(registry.meters.class_index[meter])].utility
+    name = {"electricity": "threshold_kwh", "water": "threshold_l"}.get(utility, "threshold")
+    threshold = alert.facts.get(name, alert.facts.get("threshold"))
+    return Curve(
+        hours * HOUR_NS,
+        values,
+        low,
+        high,
+        "kWh / h" if utility == "electricity" else "l / h",
+        float(threshold) if isinstance(threshold, int | float) else None,
+    )
+
+
+def _band(
+    hours: NDArray[np.int64], onset: int, first_hour: int, use: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the quartiles of the same hours of the day in the weeks before the onset."""
+    stop = min(onset - first_hour, len(use))
+    start = max(stop - HISTORY_NS // HOUR_NS, 0)
+    low = np.full(len(hours), np.nan)
+    high = np.full(len(hours), np.nan)
+    history = use[start:stop]
+    clock = (np.arange(start, stop) + first_hour) % 24
+    for hour in range(24):
+        same = history[clock == hour]
+        same = same[np.isfinite(same)]
+        if len(same) >= 5:
+            low[hours % 24 == hour], high[hours % 24 == hour] = np.quantile(same, [0.25, 0.75])
+    return low, high
