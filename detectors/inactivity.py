@@ -1,4 +1,10 @@
-"""`inactivity`: "usually there would have been a sign of life by now"."""
+"""`inactivity`: "usually there would have been a sign of life by now".
+
+A home is silent while no channel uses more than its standby. When a silence begins, the home's
+own record of the last 78 days says how long silences like this last while all is well, and from
+that follows, for each price of a false alert, the hour at which an alert pays best. These moments
+are settled once, when the silence is two hours old, and kept while it lasts.
+"""
 
 from __future__ import annotations
 
@@ -9,113 +15,124 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import inactivity_kernels as kernels
-from detectors.base import NS, Channel, Detector, Field, Frame, IntArray, Signals, register
-from detectors.inactivity_model import GRID_H, PRICES, PRIOR_RATE
+from detectors.base import LEVELS, NS, Channel, Detector, Field, Frame, IntArray, Signals, register
+from detectors.inactivity_model import GRID_H, PRICES, PRIOR_RATE, shipped
 
 _HOUR_NS = 3600 * NS
+_NIGHTS = 42
+_UTILITIES = ("electricity", "water", "gas")
 
 
 @register
 class Inactivity(Detector):
-    """Silence of a home where there usually is a sign of life.
+    """Silence of a home where there usually is a sign of life (RESEARCH.md 2).
 
     Parameters
     ----------
-    water_l, gas_m3 : float
-        An hour with more than this is active.
+    electricity_kwh, water_l, gas_m3 : float
+        What a slot must exceed, above the standby that the home's nights show, to be a sign of
+        life. Electricity: the highest slot of the hour.
     half_life_d : float
-        Half-life of the home's own statistics.
+        Half-life of the home's own past, days.
     ready_h : float
-        Known hours before the first score.
+        Known hours before the first score; until a home has a past of its own, the pooled
+        weights speak for it.
     own_d : float
-        Days of own history after which a home no longer leans on its peers (`facts.own`).
-    moment_h : float
-        Cost of waiting steps up at half of this and at this.
+        Days of known hours after which a home counts as known by its own past (fact `own`).
+
+    Notes
+    -----
+    *Evidence* is −log10 S(d), with S the chance that a silence begun at this hour lasts so long
+    while all is well; S is also the p-value. *Urgency* counts the prices whose moment has come:
+    the moment minimises the expected cost of delay for a person who falls some time during the
+    silence, plus the price times S (:func:`detectors.inactivity_kernels.choose`).
+
+    Up to two missing hours between silent ones count as silent, more pause the silence; a missing
+    hour alone never raises urgency. Declared absences and outages pause it too, and nothing is
+    learned from them; after an absence the silence begins anew. Amendments of the last 7 days are
+    exact: they change the record, and the present silence is found and planned again. (Hours keep
+    the threshold they were judged by.)
     """
 
     name = "inactivity"
     slot_s = 3600
     interval_s_allowed = (3600, 3600)
     channels = (Channel("electricity", "max"), Channel("water"), Channel("gas"))
-    informs = frozenset({"absence", "outage"})
+    informs = frozenset({"absence", "away", "hospital", "outage", "new_appliance"})
     amends = True
     amend_s = 7 * 86_400
     grid = PRICES
-    prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
+    prior_rate = PRIOR_RATE
     defaults: ClassVar[Mapping[str, float]] = {
+        "electricity_kwh": 0.01,
         "water_l": 1.0,
         "gas_m3": 0.02,
-        "half_life_d": 90.0,
+        "half_life_d": 45.0,
         "ready_h": 48.0,
         "own_d": 28.0,
-        "moment_h": 12.0,
     }
+
+    def _configure(self) -> None:
+        p = self.params
+        floor = (p["electricity_kwh"], p["water_l"], p["gas_m3"])
+        self._model = shipped(p["half_life_d"], floor)
+        self._ready_h = int(p["ready_h"])
 
     def _fields(self) -> Mapping[str, Field]:
         c = len(self.channels)
         return {
             "seen": Field("i4", fill=-1),
+            "day": Field("i4"),
+            "hour": Field("u1"),
+            "hours": Field("u2"),
             "known": Field("u8", (kernels.WORDS,)),
             "active": Field("u8", (kernels.WORDS,)),
+            "rest": Field("u8", (2,)),
             "onset": Field("i4", fill=-1),
             "silent": Field("u2"),
             "gap": Field("u1"),
-            "peak": Field("i1"),
-            "moments": Field("u1", (len(PRICES),), fill=kernels.NEVER),
-            "survival": Field("f4", (len(GRID_H),), fill=1.0),
-            "learned": Field("i4", fill=-1),
-            "run_onset": Field("i4", fill=-1),
-            "run_silent": Field("u2"),
-            "run_gap": Field("u1"),
-            "table": Field("f4", (8, 2, len(GRID_H))),
-            "hours": Field("u2"),
-            "nights": Field("f4", (42,), fill=np.nan),
-            "night": Field("f4", fill=np.nan),
+            "moments": Field("u1", (LEVELS,), fill=kernels.NEVER),
+            "survival": Field("u1", (len(GRID_H),)),
+            "nights": Field("u2", (_NIGHTS,)),
+            "quiet": Field("u2", (c - 1, 7)),
+            "tonight": Field("f4", (c,), fill=np.nan),
             "threshold": Field("f4", (c,), fill=np.nan),
-            "last_value": Field("f4", (c,), fill=np.nan),
-            "away_from": Field("i4", fill=-1),
-            "away_until": Field("i4", fill=-1),
-            "rest": Field("u2"),
+            "last_channel": Field("i1", fill=-1),
+            "last_amount": Field("f4", fill=np.nan),
+            "away": Field("i4", (2, 2), fill=-1),
+            "away_run": Field("u1"),
+            "away_back": Field("u1"),
+            "outage": Field("i4", (2,), fill=-1),
         }
 
     def _rows(self) -> kernels.Rows:
-        # A row's thresholds of water and gas come from the parameters: restored with them.
-        threshold = self.state["threshold"]
-        threshold[:, 1] = self.params["water_l"]
-        threshold[:, 2] = self.params["gas_m3"]
         return kernels.Rows(**self.state)
-
-    def _decay(self) -> float:
-        return float(0.5 ** (1.0 / self.params["half_life_d"]))
 
     def _step(self, frame: Frame, out: Signals) -> None:
         rows = self._rows()
-        p = self.params
         for t in range(frame.slots):
             kernels.step(
                 rows,
+                self._model,
                 frame.first_slot + t,
                 frame.values[t],
                 self.zone,
                 frame.local_slot[t],
                 frame.local_day[t],
                 frame.rest_day[t],
-                p["moment_h"] / 2,
-                p["moment_h"],
-                self._decay(),
-                int(p["ready_h"]),
+                self._ready_h,
                 out.evidence[t],
                 out.p_value[t],
                 out.urgency[t],
                 out.onset[t],
             )
-        self._hour_of = frame.local_slot[-1].astype(np.int64)
 
     def _current(self, rows: IntArray, out: Signals) -> None:
         kernels.current(
             self._rows(),
+            self._model,
             np.asarray(rows, np.int64),
-            int(self.params["ready_h"]),
+            self._ready_h,
             out.evidence[0],
             out.p_value[0],
             out.urgency[0],
@@ -125,14 +142,11 @@ class Inactivity(Detector):
     def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
         kernels.amend(
             self._rows(),
+            self._model,
             slot,
             np.asarray(rows, np.int64),
-            values,
-            self.zone,
-            self._hour_of,
-            self.params["moment_h"] / 2,
-            self.params["moment_h"],
-            self._decay(),
+            np.ascontiguousarray(values, np.float32),
+            self.amend_s // 3600,
         )
 
     def _inform(
@@ -143,22 +157,39 @@ class Inactivity(Detector):
         end_ns: NDArray[np.int64],
         value: NDArray[np.float32],
     ) -> None:
-        start = (start_ns // _HOUR_NS).astype(np.int32)
-        end = (-(-end_ns // _HOUR_NS)).astype(np.int32)
-        self.state["away_from"][rows] = start
-        self.state["away_until"][rows] = end
+        if kind == "new_appliance":
+            # Its standby is not that of the old nights: learn it from the nights to come.
+            self.state["nights"][rows] = 0
+            self.state["quiet"][rows] = 0
+            return
+        kernels.pause(
+            self._rows(),
+            self._model,
+            np.asarray(rows, np.int64),
+            (start_ns // _HOUR_NS).astype(np.int32),
+            (-(-end_ns // _HOUR_NS)).astype(np.int32),
+            kind != "outage",
+        )
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
-        s = self.state
-        silent = s["silent"][rows].astype(np.int64)
-        step = np.searchsorted(GRID_H, silent, side="right") - 1
-        alive = s["survival"][rows, step].astype(np.float64)
+        s = {k: v[rows] for k, v in self.state.items()}
+        silent = s["silent"].astype(np.int64)
+        alive = np.exp(-s["survival"].astype(np.float64) / kernels.CODES)
+        now = alive[np.arange(len(silent)), self._model.step_of[np.minimum(silent, GRID_H[-1])]]
+        # Of silences that were ever two hours old, half have ended by then.
+        usual = GRID_H[np.argmax(alive <= 0.5 * alive[:, [kernels.FIRST_H]], axis=1)]
+        began = s["hour"].astype(np.int64) - (s["seen"] - s["onset"])
+        channel = s["last_channel"].astype(np.int64)
         return {
             "silent_hours": silent,
-            "onset": s["onset"][rows].astype(np.int64),
-            "usual_share": 1.0 - alive,
-            "own": (s["hours"][rows] >= self.params["own_d"] * 24).astype(np.int64),
-            "threshold_kwh": s["threshold"][rows, 0],
-            "threshold_l": s["threshold"][rows, 1],
-            "threshold_m3": s["threshold"][rows, 2],
+            "onset": s["onset"].astype(np.int64),
+            "usual_share": 1.0 - now,
+            "usual_hours": usual,
+            "usual_first_sign_hour": (began + usual) % 24,
+            "last_channel": channel,
+            "last_amount": s["last_amount"].astype(np.float64),
+            "own": (s["hours"] >= self.params["own_d"] * 24).astype(np.int64),
+            "threshold_kwh": s["threshold"][:, 0].astype(np.float64),
+            "threshold_l": s["threshold"][:, 1].astype(np.float64),
+            "threshold_m3": s["threshold"][:, 2].astype(np.float64),
         }

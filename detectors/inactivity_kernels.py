@@ -1,4 +1,13 @@
-"""Kernels of `inactivity`: one pass over the rows of a slot."""
+"""Kernels of `inactivity`; the naive twin is ``tests/detectors/inactivity_twin.py``.
+
+A home's memory is its own record: 85 days of hours in two bits each, known and active. All that
+is learned of a home is read from it when a silence is planned, so an amendment is exact: change
+the bits, and plan again.
+
+All compiled functions stand in this one file: numba's cache watches the file of the function that
+is called, not those of its callees. For the same reason the shipped numbers come as arguments
+(:class:`Model`) and are not compiled in.
+"""
 
 from __future__ import annotations
 
@@ -8,294 +17,606 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.inactivity_model import CLOCK, CLOCK_LOG_D, GRID_H, PRICES
-
-WORDS = 4
+WORDS = 32
 RING_H = 64 * WORDS
-"""Hours kept in two bits each: known, and active."""
-LAG_H = 168
-"""Statistics lag by as much as amendments reach back, so that an amendment stays exact."""
+"""Hours of the record."""
+DAYS = 78
+"""Days that a plan looks back; a week less than the record, so that amendments can plan again."""
 SHORT_GAP_H = 2
-"""Missing hours in a row that count as silent; more of them pause the silence."""
+"""Missing hours in a row that count as silent (with the next silent one); more pause a silence."""
 FIRST_H = 2
 """A silence is planned when it reaches this many hours; no moment lies earlier."""
+LONGEST_H = 72
 NEVER = 255
-STEPS = len(GRID_H)
+"""Moment of a price at which no alert of this silence pays."""
+NIGHT_FROM, NIGHT_TO = 1, 5
+"""Local hours of the night in which standby is learned."""
+LOST_H = 168
+"""After so many missing hours in a row a home is no longer scored."""
+HOLD_H, BACK_H = 12, 3
+"""A declared absence holds after so many silent hours; so many active ones after that end it."""
+CODES = 30.0
+"""Survival is kept as −ln S in steps of 1/30."""
+SILENT, ACTIVE, MISSING = 0, 1, 2
 
-_SILENT, _ACTIVE, _MISSING = 0, 1, 2
+VARYING, CONSTANT = 8, 7
+"""Features that change with the duration, and those that are constant over a silence."""
+
+jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Rows(NamedTuple):
-    """State arrays, first axis the row."""
+    """State arrays, first axis the row; slots are hours since 1970."""
 
     seen: NDArray[np.int32]
+    day: NDArray[np.int32]
+    hour: NDArray[np.uint8]
+    hours: NDArray[np.uint16]
     known: NDArray[np.uint64]
     active: NDArray[np.uint64]
+    rest: NDArray[np.uint64]
     onset: NDArray[np.int32]
     silent: NDArray[np.uint16]
     gap: NDArray[np.uint8]
-    peak: NDArray[np.int8]
     moments: NDArray[np.uint8]
-    survival: NDArray[np.float32]
-    learned: NDArray[np.int32]
-    run_onset: NDArray[np.int32]
-    run_silent: NDArray[np.uint16]
-    run_gap: NDArray[np.uint8]
-    table: NDArray[np.float32]
-    hours: NDArray[np.uint16]
-    nights: NDArray[np.float32]
-    night: NDArray[np.float32]
+    survival: NDArray[np.uint8]
+    nights: NDArray[np.uint16]
+    quiet: NDArray[np.uint16]
+    tonight: NDArray[np.float32]
     threshold: NDArray[np.float32]
-    last_value: NDArray[np.float32]
-    away_from: NDArray[np.int32]
-    away_until: NDArray[np.int32]
-    rest: NDArray[np.uint16]
+    last_channel: NDArray[np.int8]
+    last_amount: NDArray[np.float32]
+    away: NDArray[np.int32]
+    away_run: NDArray[np.uint8]
+    away_back: NDArray[np.uint8]
+    outage: NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
-def _bit(words: Any, slot: int) -> bool:
-    at = slot & (RING_H - 1)
-    return (words[at >> 6] >> np.uint64(at & 63)) & np.uint64(1) == np.uint64(1)
+class Model(NamedTuple):
+    """Shipped numbers (detectors/inactivity_model.py), float64 unless said."""
+
+    grid: NDArray[np.int64]
+    """Durations in hours, shape (K,)."""
+    step_of: NDArray[np.int64]
+    """Index of the last duration ≤ d, shape (LONGEST_H + 1,)."""
+    log_d: NDArray[np.float64]
+    """ln d of each duration but the last; of 0 it is ln ½."""
+    near: NDArray[np.float64]
+    """Weight of silences begun two hours before … two after the same clock, by the set of these
+    five hours as bits, shape (32,)."""
+    recency: NDArray[np.float64]
+    """Weight of a day by its age in days, shape (DAYS + 1,)."""
+    clock: NDArray[np.float64]
+    """Pooled clock model: logit by local hour, and its slope on ln d; shape (2, 24)."""
+    clock_step: NDArray[np.float64]
+    """Its offset by duration, shape (K − 1,)."""
+    weights: NDArray[np.float64]
+    """Weights of the features, and of their products with ln d; shape (2, VARYING + CONSTANT)."""
+    hour: NDArray[np.float64]
+    """Offset by local hour, on work days and on rest days; shape (2, 24)."""
+    step: NDArray[np.float64]
+    """Offset by duration, shape (K − 1,)."""
+    floor: NDArray[np.float64]
+    """Least threshold of each channel."""
+    price: NDArray[np.float64]
+    """λ, shape (LEVELS,)."""
+    soon: NDArray[np.int64]
+    """Delay after which waiting costs more, at each price, hours; shape (LEVELS,)."""
+    late: NDArray[np.int64]
+    """Delay after which it costs most, at each price."""
+    cost: NDArray[np.float64]
+    """Cost per hour of delay, of being later than `soon`, than `late`, and of never; shape (4,)."""
+    waking: NDArray[np.float64]
+    """Weight of a collapse at each local hour, shape (24,)."""
 
 
-@njit(cache=True, nogil=True)
-def _put(words: Any, slot: int, on: bool) -> None:
-    at = slot & (RING_H - 1)
+# -- the record --------------------------------------------------------------------------------
+
+
+@jit
+def bit(words: Any, n: int, h: int) -> bool:
+    """Return one hour's bit of a row."""
+    at = h & (RING_H - 1)
+    return (words[n, at >> 6] >> np.uint64(at & 63)) & np.uint64(1) != np.uint64(0)
+
+
+@jit
+def put(words: Any, n: int, h: int, on: bool) -> None:
+    """Set one hour's bit of a row."""
+    at = h & (RING_H - 1)
     mask = np.uint64(1) << np.uint64(at & 63)
     if on:
-        words[at >> 6] |= mask
+        words[n, at >> 6] |= mask
     else:
-        words[at >> 6] &= ~mask
+        words[n, at >> 6] &= ~mask
 
 
-@njit(cache=True, nogil=True)
-def _plan(s: Rows, n: int, hour: int, rest: int, k_half: float, k_full: float) -> None:
-    """Survival of the silence that began at local `hour`, and its moment at each price."""
-    # `hour` is the local hour of the onset
-    surv = np.ones(STEPS)
-    prior = np.ones(STEPS)
-    alive = 1.0
-    k = 1
-    for d in range(GRID_H[STEPS - 1]):
-        log_d = np.log(max(d, 1))
-        z = CLOCK[(hour + d) % 24] + CLOCK_LOG_D[0] * log_d + CLOCK_LOG_D[1] * log_d * log_d
-        if d >= FIRST_H:
-            alive *= 1.0 / (1.0 + np.exp(z))
-        if d + 1 == GRID_H[k]:
-            prior[k] = alive
-            k += 1
-    for k in range(1, STEPS):
-        if GRID_H[k] <= FIRST_H:
+@jit
+def write(s: Rows, n: int, h: int, kind: int) -> None:
+    """Enter an hour into the record."""
+    put(s.known, n, h, kind != MISSING)
+    put(s.active, n, h, kind == ACTIVE)
+
+
+@jit
+def window(words: Any, n: int, h: int) -> int:
+    """Return 64 hours of a row from `h` on as bits, the first the lowest."""
+    at = h & (RING_H - 1)
+    word = at >> 6
+    shift = np.uint64(at & 63)
+    # Two shifts, since one by 64 bits is undefined.
+    after = (words[n, (word + 1) & (WORDS - 1)] << np.uint64(1)) << (np.uint64(63) - shift)
+    return (words[n, word] >> shift) | after
+
+
+@jit
+def ones(bits: int) -> int:
+    """Return the number of set bits."""
+    b = bits
+    b = b - ((b >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    b = (b & np.uint64(0x3333333333333333)) + ((b >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    b = (b + (b >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((b * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@jit
+def lowest(bits: int) -> int:
+    """Return the position of the lowest set bit of a word that is not 0."""
+    return ones((bits & (~bits + np.uint64(1))) - np.uint64(1))
+
+
+@jit
+def count(words: Any, n: int, start: int, hours: int) -> int:
+    """Return how many of `hours` bits from `start` on are set."""
+    total = 0
+    h = start
+    while h < start + hours:
+        bits = window(words, n, h)
+        left = start + hours - h
+        if left < 64:
+            bits &= (np.uint64(1) << np.uint64(left)) - np.uint64(1)
+        total += ones(bits)
+        h += 64
+    return total
+
+
+@jit
+def silence_from(known: Any, active: Any, n: int, h: int, until: int) -> int:
+    """Return the silent hours from `h` to the next activity, which comes before `until`.
+
+    Up to ``LONGEST_H``. Missing hours count as the present silence counts them.
+    """
+    end = h
+    while end < until and end - h <= LONGEST_H:
+        bits = window(active, n, end)
+        if bits != np.uint64(0):
+            end += lowest(bits)
+            break
+        end += 64
+    length = min(end, until) - h
+    if length > 0 and count(known, n, h, length) < length:
+        length = silent_between(known, n, h, h + length, True)
+    return min(length, LONGEST_H)
+
+
+@jit
+def silent_between(known: Any, n: int, start: int, end: int, closed: bool) -> int:
+    """Count silent hours, with short gaps; a gap at the end counts if activity ends it."""
+    silent = 0
+    gap = 0
+    for h in range(start, end):
+        if bit(known, n, h):
+            silent += 1 + (gap if gap <= SHORT_GAP_H else 0)
+            gap = 0
+        else:
+            gap += 1
+    if closed and gap <= SHORT_GAP_H:
+        silent += gap
+    return silent
+
+
+# -- the plan of a silence ---------------------------------------------------------------------
+
+
+@jit
+def _is_rest(s: Rows, n: int, day: int, today: int) -> bool:
+    """Whether a local day is one of rest; the future is known by its week-day alone."""
+    if day > today:
+        return (day + 3) % 7 >= 5
+    return (s.rest[n, (day >> 6) & 1] >> np.uint64(day & 63)) & np.uint64(1) != np.uint64(0)
+
+
+@jit
+def _logit(ended: float, at_risk: float, prior: float, weight: float) -> float:
+    """Logit of a hazard that leans on a prior by `weight` pseudo-counts, kept off 0 and 1."""
+    p = 0.001 + 0.998 * (ended + weight * prior) / (at_risk + weight)
+    return np.log(p / (1.0 - p))
+
+
+@jit
+def features(s: Rows, n: int, m: Model, o: int, hour: int, day: int, x: Any, y: Any) -> None:
+    """Say what the record tells of a silence begun at hour `o`, from the hours before it.
+
+    `hour` and `day` are the local hour and day of `o`; `x`, shape (K − 1, VARYING), and `y`,
+    shape (CONSTANT,), are filled.
+    """
+    steps = len(m.grid)
+    # Weighted past silences by their duration (index on the grid), then suffix sums: at risk.
+    like = np.zeros(steps + 1)  # begun within two hours of the same clock
+    same = np.zeros(steps + 1)  # from the same clock to the first activity, whatever was before
+    week = np.zeros(steps + 1)  # the same of the last seven days
+    weekday = np.zeros(steps + 1)  # the same of the same day of the week, eight weeks
+    known, active = s.known, s.active
+    # A silence of the evening ends in the morning: its day is the one eight hours later.
+    morning = day + (1 if hour >= 16 else 0)
+    rest = _is_rest(s, n, morning, day)
+    none, one, five = np.uint64(0), np.uint64(1), np.uint64(31)
+    for j in range(1, DAYS + 1):
+        base = o - 24 * j
+        signs = window(active, n, base - 3)
+        silent = window(known, n, base - 3)
+        if silent == none:
             continue
-        num = 20.0 * prior[k]
-        den = 20.0 * prior[k - 1]
-        for w in range(2):
-            weight = 1.0 if w == rest else 0.5
-            num += weight * s.table[n, hour // 3, w, k]
-            den += weight * s.table[n, hour // 3, w, k - 1]
-        surv[k] = surv[k - 1] * min(1.0, num / max(den, 1e-9))
-    for k in range(STEPS):
-        s.survival[n, k] = surv[k]
-    low = FIRST_H
-    for i in range(len(PRICES)):
-        best = 1e30
-        moment = NEVER
-        for k in range(FIRST_H, STEPS):
-            d = GRID_H[k]
-            cost = 0.02 * d + (d > k_half) + 2.0 * (d > k_full) + PRICES[i] * surv[k]
+        silent &= ~signs
+        weight = m.recency[j]
+        if _is_rest(s, n, morning - j, day) != rest:
+            weight *= 0.5
+        beyond = o - 1 - (base - 3)
+        still_active = signs & (signs >> one)
+        like[0] += weight * m.near[still_active & five]
+        begins = (signs ^ still_active) & five
+        while begins != none:
+            p = lowest(begins)
+            begins &= begins - one
+            if p < beyond:
+                d = _silence(signs, silent, p + 1, beyond)
+                if d < 0:
+                    d = silence_from(known, active, n, base - 2 + p, o - 1)
+                like[m.step_of[d]] += weight * m.near[1 << p]
+        if ((signs | silent) >> np.uint64(3)) & one != none:
+            d = _silence(signs, silent, 3, beyond)
+            if d < 0:
+                d = silence_from(known, active, n, base, o - 1)
+            k = m.step_of[d]
+            same[k] += weight
+            if j <= 7:
+                week[k] += 1.0
+            if j % 7 == 0 and j <= 56:
+                weekday[k] += 1.0
+    for k in range(steps - 1, -1, -1):
+        like[k] += like[k + 1]
+        same[k] += same[k + 1]
+        week[k] += week[k + 1]
+        weekday[k] += weekday[k + 1]
+    for k in range(steps - 1):
+        clock = (hour + m.grid[k + 1] - 1) % 24
+        prior = m.clock[0, clock] + m.clock[1, clock] * m.log_d[k] + m.clock_step[k]
+        q = 1.0 / (1.0 + np.exp(-prior))
+        x[k, 0] = prior
+        x[k, 1] = _logit(like[k] - like[k + 1], like[k], q, 3.0)
+        x[k, 2] = _logit(same[k] - same[k + 1], same[k], q, 3.0)
+        x[k, 3] = _logit(week[k] - week[k + 1], week[k], q, 1.0)
+        x[k, 4] = _logit(weekday[k] - weekday[k + 1], weekday[k], q, 1.0)
+        x[k, 6] = like[k] / (like[k] + 10.0)
+        x[k, 5] = (x[k, 1] - prior) * x[k, 6]
+        x[k, 7] = same[k] / (same[k] + 10.0)
+    at_24 = m.step_of[24]
+    y[0] = np.log((count(active, n, o - 672, 672) + 1.0) / (count(known, n, o - 672, 672) + 3.0))
+    y[1] = np.log((like[at_24] + 0.5) / (like[0] + 1.0))
+    y[2] = np.log((same[at_24] + 0.5) / (same[0] + 1.0))
+    for i, span in enumerate((6, 24, 72, 168)):
+        ago = o - span
+        y[3 + i] = (
+            np.log((count(active, n, ago, span) + 0.3) / (count(known, n, ago, span) + 1.0)) - y[0]
+        )
+
+
+@jit
+def _silence(signs: int, silent: int, p: int, beyond: int) -> int:
+    """Return the silent hours from position p of two words on; −1 if they do not tell."""
+    ahead = signs >> np.uint64(p)
+    if ahead == np.uint64(0):
+        return -1
+    d = min(lowest(ahead), beyond - p)
+    mask = (np.uint64(1) << np.uint64(d)) - np.uint64(1)
+    return d if (silent >> np.uint64(p)) & mask == mask else -1
+
+
+@jit
+def survive(m: Model, hour: int, day: int, x: Any, y: Any, alive: Any) -> None:
+    """Fill `alive`, shape (K,): the chance that the silence lasts so long while all is well."""
+    flat, slope = 0.0, 0.0
+    for i in range(CONSTANT):
+        flat += y[i] * m.weights[0, VARYING + i]
+        slope += y[i] * m.weights[1, VARYING + i]
+    alive[0] = 1.0
+    for k in range(len(m.grid) - 1):
+        ahead = hour + m.grid[k + 1] - 1
+        rest = 1 if (day + ahead // 24 + 3) % 7 >= 5 else 0
+        z = flat + slope * m.log_d[k] + m.step[k] + m.hour[rest, ahead % 24]
+        for i in range(VARYING):
+            z += x[k, i] * (m.weights[0, i] + m.log_d[k] * m.weights[1, i])
+        alive[k + 1] = alive[k] / (1.0 + np.exp(z))
+
+
+@jit
+def choose(m: Model, hour: int, alive: Any, share: float, moments: Any) -> None:
+    """Fill `moments`, shape (LEVELS,): the best hour to act at each price.
+
+    A silence that lasts e hours while all is well is that of a person who would have been active
+    at its end. Had they fallen then, an alert at d would come d − e hours later. So the moment
+    minimises ``Σ_{e<d} f(e)·w(e)·c(d − e) + λ·A·S(d)`` over d and "never": f is the density of
+    natural ends, w the weight of the hour, c the cost of delay, A the active hours a year / 1000.
+    """
+    ends = np.zeros(LONGEST_H + 1)  # Σ f·w before e
+    hours = np.zeros(LONGEST_H + 1)  # Σ e·f·w before e
+    e = 0
+    for k in range(len(m.grid) - 1):
+        width = m.grid[k + 1] - m.grid[k]
+        # Between the durations of the grid the silence ends at a constant rate.
+        ratio = alive[k + 1] / alive[k]
+        if width > 1:
+            ratio = ratio ** (1.0 / width)
+        left = alive[k]
+        for _ in range(width):
+            f = left * (1.0 - ratio) * m.waking[(hour + e) % 24]
+            left *= ratio
+            ends[e + 1] = ends[e] + f
+            hours[e + 1] = hours[e] + e * f
+            e += 1
+    per_hour, too_late, much_too_late, never = m.cost
+    no_alert = (per_hour * LONGEST_H + too_late + much_too_late + never) * ends[LONGEST_H]
+    first = m.step_of[FIRST_H]
+    for i in range(len(m.price)):
+        price = m.price[i] * share
+        best = no_alert
+        found = -1
+        for k in range(first, len(m.grid)):
+            d = m.grid[k]
+            cost = per_hour * (d * ends[d] - hours[d]) + price * alive[k]
+            cost += too_late * ends[max(d - m.soon[i], 0)]
+            cost += much_too_late * ends[max(d - m.late[i], 0)]
             if cost < best:
                 best = cost
-                moment = d
-        if 0.02 * 72 + 5.0 < best:
-            moment = NEVER
-        low = max(low, moment)
-        s.moments[n, i] = low
+                found = k
+        if found < 0:
+            moments[i:] = NEVER
+            return
+        moments[i] = m.grid[found]
+        first = found  # A dearer alert never comes earlier.
 
 
-@njit(cache=True, nogil=True)
-def _learn(s: Rows, n: int, until: int, slot: int, hour: int, decay: float) -> None:
-    """Take the hours before `until` into the statistics."""
-    for h in range(s.learned[n], until):
-        if not _bit(s.known[n], h):
-            s.run_gap[n] = min(s.run_gap[n] + 1, 255)
-            continue
-        if _bit(s.active[n], h):
-            length = s.run_silent[n]
-            if s.run_gap[n] <= SHORT_GAP_H:
-                length += s.run_gap[n]
-            if s.run_onset[n] >= 0:
-                at = (hour - (slot - s.run_onset[n])) % 24
-                day = (slot - s.run_onset[n] + 23 - hour) // 24
-                w = (s.rest[n] >> min(day, 15)) & 1
-                for k in range(STEPS):
-                    s.table[n, at // 3, w, k] = s.table[n, at // 3, w, k] * decay + (
-                        GRID_H[k] <= length
-                    )
-            s.run_onset[n] = h + 1
-            s.run_silent[n] = 0
-        elif s.run_onset[n] >= 0:
-            add = 1 + (s.run_gap[n] if s.run_gap[n] <= SHORT_GAP_H else 0)
-            s.run_silent[n] = min(s.run_silent[n] + add, 60000)
-        s.run_gap[n] = 0
-    s.learned[n] = until
+@jit
+def plan(s: Rows, n: int, m: Model) -> None:
+    """Plan the present silence of a row: its survival, and its moment at each price."""
+    o = s.onset[n]
+    if o - 24 * DAYS - 3 <= s.seen[n] - RING_H:
+        return  # So old that its past has left the record; what was planned stands.
+    local = s.day[n] * 24 + s.hour[n] - (s.seen[n] - o)
+    hour, day = local % 24, local // 24
+    x = np.empty((len(m.grid) - 1, VARYING))
+    y = np.empty(CONSTANT)
+    alive = np.empty(len(m.grid))
+    features(s, n, m, o, hour, day, x, y)
+    survive(m, hour, day, x, y, alive)
+    share = (count(s.active, n, o - 672, 672) + 5.0) / (count(s.known, n, o - 672, 672) + 20.0)
+    choose(m, hour, alive, 8.76 * share, s.moments[n])
+    for k in range(len(m.grid)):
+        s.survival[n, k] = np.uint8(min(255.0, np.rint(-CODES * np.log(max(alive[k], 1e-9)))))
 
 
-@njit(cache=True, nogil=True)
-def _count(s: Rows, n: int, slot: int) -> None:
-    """Recount the present silence from the ring, up to and including `slot`."""
-    start = max(s.onset[n], slot - RING_H + 1, s.away_until[n])
-    gap = 0
-    silent = 0
-    for h in range(start, slot + 1):
-        if not _bit(s.known[n], h):
-            gap += 1
-            continue
-        silent += 1 + (gap if gap <= SHORT_GAP_H else 0)
-        gap = 0
-    s.silent[n] = silent
-    s.gap[n] = min(gap, 255)
+@jit
+def log_survival(s: Rows, n: int, m: Model) -> float:
+    """Return ln S at the present duration."""
+    d = min(np.int64(s.silent[n]), LONGEST_H)
+    if d < FIRST_H:
+        return 0.0
+    k = m.step_of[d]
+    code = float(s.survival[n, k])
+    if k + 1 < len(m.grid):
+        part = (d - m.grid[k]) / (m.grid[k + 1] - m.grid[k])
+        code += part * (float(s.survival[n, k + 1]) - code)
+    return -code / CODES
 
 
-@njit(cache=True, nogil=True)
-def _urgency(s: Rows, n: int) -> int:
-    level = 0
-    if s.silent[n] >= FIRST_H and s.gap[n] == 0:
-        while level < len(PRICES) and s.moments[n, level] <= s.silent[n]:
-            level += 1
-    if level > s.peak[n]:
-        s.peak[n] = level
-    return s.peak[n]
+# -- standby and absence -----------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True)
-def _state_of(s: Rows, n: int, values: Any) -> int:
-    """Whether a sign of life was seen: silent, active or missing."""
-    kind = _MISSING
+@jit
+def learn_standby(s: Rows, n: int, m: Model, values: Any) -> None:
+    """Learn what a home uses without anybody, from its nights, and set the thresholds.
+
+    Electricity: 1.15 × the highest slot of the night, of the quietest quarter of 42 nights, + 10 Wh
+    (fridge cycles; RESEARCH.md 2, step 7). Water and gas: the lowest hour of the night, median of 7
+    (a leak, a pilot light), since a single use is no standby.
+    """
+    hour = s.hour[n]
+    if NIGHT_FROM <= hour < NIGHT_TO:
+        for c in range(len(values)):
+            v = values[c]
+            t = s.tonight[n, c]
+            if not np.isnan(v) and (np.isnan(t) or (v > t if c == 0 else v < t)):
+                s.tonight[n, c] = v
+    elif hour == NIGHT_TO:
+        if not np.isnan(s.tonight[n, 0]):
+            at = s.day[n] % s.nights.shape[1]
+            s.nights[n, at] = np.uint16(min(65000.0, s.tonight[n, 0] * 1000.0) + 1)
+        for c in range(1, len(values)):
+            if not np.isnan(s.tonight[n, c]):
+                at = s.day[n] % s.quiet.shape[2]
+                scale = 10.0 if c == 1 else 1000.0
+                s.quiet[n, c - 1, at] = np.uint16(min(65000.0, s.tonight[n, c] * scale) + 1)
+        s.tonight[n, :] = np.nan
+        set_thresholds(s, n, m)
+
+
+@jit
+def set_thresholds(s: Rows, n: int, m: Model) -> None:
+    """Derive a row's thresholds from its nights; without a night electricity has none."""
+    nights = np.sort(s.nights[n])
+    empty = np.searchsorted(nights, 1)
+    if empty < len(nights):
+        standby = (nights[empty + (len(nights) - empty) // 4] - 1) / 1000.0
+        s.threshold[n, 0] = 1.15 * standby + m.floor[0]
+    else:
+        s.threshold[n, 0] = np.nan
+    for c in range(1, len(m.floor)):
+        nights = np.sort(s.quiet[n, c - 1])
+        empty = np.searchsorted(nights, 1)
+        standby = 0.0
+        if empty < len(nights):
+            scale = 10.0 if c == 1 else 1000.0
+            standby = (nights[empty + (len(nights) - empty) // 2] - 1) / scale
+        s.threshold[n, c] = 1.3 * standby + m.floor[c]
+
+
+@jit
+def sign_of_life(s: Rows, n: int, m: Model, values: Any) -> int:
+    """Return whether any channel was active, all known ones silent, or none is known."""
+    kind = MISSING
     for c in range(len(values)):
-        if np.isnan(values[c]):
+        limit = s.threshold[n, c]
+        if np.isnan(limit) and c > 0:
+            limit = m.floor[c]
+        if np.isnan(values[c]) or np.isnan(limit):
             continue
-        if values[c] > s.threshold[n, c]:
-            return _ACTIVE
-        kind = _SILENT
+        if values[c] > limit:
+            s.last_channel[n] = c
+            s.last_amount[n] = values[c]
+            return ACTIVE
+        if kind == MISSING:
+            kind = SILENT
     return kind
 
 
-@njit(cache=True, nogil=True)
-def _evidence(s: Rows, n: int) -> float:
-    d = s.silent[n]
-    k = 0
-    while k < STEPS - 1 and GRID_H[k + 1] <= d:
-        k += 1
-    return max(float(s.survival[n, k]), 1e-12)
+@jit
+def _absent(s: Rows, n: int, h: int) -> int:
+    """Return which declared absence covers an hour, or −1."""
+    for i in range(s.away.shape[1]):
+        if s.away[n, i, 0] <= h < s.away[n, i, 1]:
+            return i
+    return -1
 
 
-@njit(cache=True, nogil=True)
-def _night(s: Rows, n: int, hour: int, day: int, value: float) -> None:
-    """Learn the standby of the electricity channel from the quietest nights."""
-    if 1 <= hour < 5:
-        if not np.isnan(value) and not value <= s.night[n]:
-            s.night[n] = value
-    elif hour == 5 and not np.isnan(s.night[n]):
-        s.nights[n, day % s.nights.shape[1]] = s.night[n]
-        s.night[n] = np.nan
-        kept = s.nights[n][~np.isnan(s.nights[n])]
-        kept.sort()
-        s.threshold[n, 0] = 1.15 * kept[len(kept) // 4] + 0.01
+@jit
+def _out(s: Rows, n: int, h: int) -> bool:
+    return s.outage[n, 0] <= h < s.outage[n, 1]
 
 
-@njit(cache=True, nogil=True)
+@jit
+def _watch_absence(s: Rows, n: int, i: int, kind: int) -> None:
+    """End a declared absence early when somebody is clearly back."""
+    if kind == SILENT:
+        s.away_run[n] = min(s.away_run[n] + 1, 255)
+        if s.away_run[n] >= 24:
+            s.away_back[n] = 0
+    elif kind == ACTIVE:
+        if s.away_run[n] >= HOLD_H or s.away_back[n] > 0:
+            s.away_back[n] += 1
+        s.away_run[n] = 0
+        if s.away_back[n] >= BACK_H:
+            s.away[n, i, 1] = s.seen[n]
+            s.away_back[n] = 0
+
+
+# -- hour by hour ------------------------------------------------------------------------------
+
+
+@jit
 def step(
     s: Rows,
+    m: Model,
     slot: int,
     values: NDArray[np.float32],
     zone: NDArray[np.uint8],
     local_hour: NDArray[np.int32],
     local_day: NDArray[np.int32],
     rest_day: NDArray[np.bool_],
-    k_half: float,
-    k_full: float,
-    decay: float,
     ready_h: int,
     evidence: NDArray[np.float32],
     p_value: NDArray[np.float32],
     urgency: NDArray[np.int8],
     onset: NDArray[np.int64],
 ) -> None:
-    """Score and learn one slot for all rows."""
+    """Score one hour of all rows, and take it into their records; values are (C, N)."""
+    now = np.empty(values.shape[0], np.float32)
     for n in range(len(zone)):
         z = zone[n]
-        hour = local_hour[z]
-        if hour == 0 or s.seen[n] < 0:
-            s.rest[n] = (s.rest[n] << 1) | rest_day[z]
-        if s.seen[n] < 0:
-            s.learned[n] = slot
+        now[:] = values[:, n]
+        if s.seen[n] >= 0:
+            for h in range(max(s.seen[n] + 1, slot - RING_H), slot):
+                write(s, n, h, MISSING)
+                s.gap[n] = min(s.gap[n] + 1, 255)
         s.seen[n] = slot
-        _night(s, n, hour, local_day[z], values[0, n])
-        kind = _state_of(s, n, values[:, n])
-        for c in range(values.shape[0]):
-            if values[c, n] > s.threshold[n, c]:
-                s.last_value[n, c] = values[c, n]
-        if slot - RING_H >= s.learned[n]:
-            _learn(s, n, slot - RING_H + 1, slot, hour, decay)
-        _put(s.known[n], slot, kind != _MISSING)
-        _put(s.active[n], slot, kind == _ACTIVE)
-        if kind != _MISSING:
-            s.hours[n] = min(s.hours[n] + 1, 60000)
-        if s.away_from[n] <= slot < s.away_until[n]:
-            s.onset[n] = s.away_until[n]
-            s.silent[n] = 0
-            s.gap[n] = 0
-            s.peak[n] = 0
-            s.learned[n] = max(s.learned[n], slot + 1)
-            s.run_onset[n] = -1
-            onset[n] = -1
-            urgency[n] = 0
-            evidence[n] = 0.0
-            p_value[n] = 1.0
-            continue
-        if kind == _ACTIVE:
-            if slot - LAG_H - s.learned[n] >= 24:
-                _learn(s, n, slot - LAG_H, slot, hour, decay)
-            s.onset[n] = slot + 1
-            s.silent[n] = 0
-            s.gap[n] = 0
-            s.peak[n] = 0
-        elif kind == _MISSING:
-            s.gap[n] = min(s.gap[n] + 1, 255)
-        elif s.onset[n] >= 0:
-            before = s.silent[n]
-            s.silent[n] = min(before + 1 + (s.gap[n] if s.gap[n] <= SHORT_GAP_H else 0), 60000)
-            s.gap[n] = 0
-            if before < FIRST_H <= s.silent[n]:
-                begun = (hour - (slot - s.onset[n])) % 24
-                day = (slot - s.onset[n] + 23 - hour) // 24
-                _plan(s, n, begun, (s.rest[n] >> min(day, 15)) & 1, k_half, k_full)
-        _report(s, n, ready_h, n, evidence, p_value, urgency, onset)
+        s.day[n] = local_day[z]
+        s.hour[n] = local_hour[z]
+        day_bit = np.uint64(1) << np.uint64(local_day[z] & 63)
+        if rest_day[z]:
+            s.rest[n, (local_day[z] >> 6) & 1] |= day_bit
+        else:
+            s.rest[n, (local_day[z] >> 6) & 1] &= ~day_bit
+        learn_standby(s, n, m, now)
+        advance(s, n, m, slot, sign_of_life(s, n, m, now))
+        report(s, n, m, n, ready_h, evidence, p_value, urgency, onset)
 
 
-@njit(cache=True, nogil=True)
-def _report(
+@jit
+def advance(s: Rows, n: int, m: Model, slot: int, kind: int) -> None:
+    """Enter the newest hour and carry the present silence on."""
+    away = _absent(s, n, slot)
+    if away >= 0:
+        _watch_absence(s, n, away, kind)
+    if kind == SILENT and (away >= 0 or _out(s, n, slot)):
+        kind = MISSING  # It says nothing about the person, and nothing is learned from it.
+    write(s, n, slot, kind)
+    if kind != MISSING:
+        s.hours[n] = min(s.hours[n] + 1, 60_000)
+    if kind == ACTIVE or (away >= 0 and s.onset[n] >= 0):
+        s.onset[n] = slot + 1
+        s.silent[n] = 0
+        s.gap[n] = 0
+    elif kind == MISSING:
+        s.gap[n] = min(s.gap[n] + 1, 255)
+    elif s.onset[n] >= 0:
+        before = s.silent[n]
+        s.silent[n] = min(before + 1 + (s.gap[n] if s.gap[n] <= SHORT_GAP_H else 0), 60_000)
+        s.gap[n] = 0
+        if before < FIRST_H <= s.silent[n]:
+            plan(s, n, m)
+    else:
+        s.gap[n] = 0
+
+
+@jit
+def report(
     s: Rows,
     n: int,
-    ready_h: int,
+    m: Model,
     at: int,
+    ready_h: int,
     evidence: NDArray[np.float32],
     p_value: NDArray[np.float32],
     urgency: NDArray[np.int8],
     onset: NDArray[np.int64],
 ) -> None:
-    if s.onset[n] < 0 or s.hours[n] < ready_h:
+    """Write the signals of a row as of its newest hour."""
+    if s.onset[n] < 0 or s.hours[n] < ready_h or s.gap[n] >= LOST_H:
         return
-    urgency[at] = _urgency(s, n)
+    level = 0
+    if s.silent[n] >= FIRST_H:
+        while level < len(m.price) and s.moments[n, level] <= min(s.silent[n], LONGEST_H):
+            level += 1
+    log_s = log_survival(s, n, m)
+    urgency[at] = level
     onset[at] = s.onset[n] if s.silent[n] > 0 else -1
-    p = _evidence(s, n) if s.silent[n] >= FIRST_H else 1.0
-    p_value[at] = p
-    evidence[at] = -np.log10(p)
+    evidence[at] = -log_s / np.log(10.0)
+    p_value[at] = np.exp(log_s)
 
 
-@njit(cache=True, nogil=True)
+@jit
 def current(
     s: Rows,
+    m: Model,
     rows: NDArray[np.int64],
     ready_h: int,
     evidence: NDArray[np.float32],
@@ -303,54 +624,100 @@ def current(
     urgency: NDArray[np.int8],
     onset: NDArray[np.int64],
 ) -> None:
-    """Report some rows as of their last slot."""
+    """Report some rows as of their newest hour."""
     for i in range(len(rows)):
-        n = rows[i]
-        if s.away_from[n] <= s.seen[n] < s.away_until[n]:
-            urgency[i], evidence[i], p_value[i] = 0, 0.0, 1.0
-        else:
-            _report(s, n, ready_h, i, evidence, p_value, urgency, onset)
+        report(s, rows[i], m, i, ready_h, evidence, p_value, urgency, onset)
 
 
-@njit(cache=True, nogil=True)
+# -- what becomes known later ------------------------------------------------------------------
+
+
+@jit
+def relocate(s: Rows, n: int, m: Model) -> None:
+    """Find the present silence in the record again, after the record changed."""
+    if s.onset[n] < 0 and count(s.active, n, s.seen[n] + 1, RING_H) == 0:
+        return
+    oldest = s.seen[n] - RING_H + 1
+    o = s.seen[n] + 1
+    while o > oldest and not bit(s.active, n, o - 1):
+        o -= 1
+    if o == oldest:
+        o = s.onset[n]  # It began before the record does.
+    for i in range(s.away.shape[1]):
+        if s.away[n, i, 0] <= s.seen[n] and s.away[n, i, 1] > o:
+            o = min(s.away[n, i, 1], s.seen[n] + 1)
+    if o != s.onset[n]:
+        s.onset[n] = o
+    if o > oldest:
+        s.silent[n] = silent_between(s.known, n, o, s.seen[n] + 1, False)
+        s.gap[n] = 0
+        for h in range(s.seen[n], o - 1, -1):
+            if bit(s.known, n, h) or s.gap[n] == 255:
+                break
+            s.gap[n] += 1
+    if s.silent[n] >= FIRST_H:
+        plan(s, n, m)
+
+
+@jit
 def amend(
     s: Rows,
+    m: Model,
     slot: int,
     rows: NDArray[np.int64],
     values: NDArray[np.float32],
-    zone: NDArray[np.uint8],
-    hour_of: NDArray[np.int64],
-    k_half: float,
-    k_full: float,
-    decay: float,
+    reach_h: int,
 ) -> None:
-    """Correct one hour of some rows, and what follows from it."""
+    """Correct one hour of some rows; values are (C, M)."""
+    now = np.empty(values.shape[0], np.float32)
     for i in range(len(rows)):
         n = rows[i]
-        last = s.seen[n]
-        kind = _state_of(s, n, values[:, i])
-        if slot > last or slot < s.learned[n] or slot <= last - RING_H or kind == _MISSING:
+        if slot > s.seen[n] or slot < s.seen[n] - reach_h:
             continue
-        if not _bit(s.known[n], slot):
-            s.hours[n] = min(s.hours[n] + 1, 60000)
-        _put(s.known[n], slot, True)
-        _put(s.active[n], slot, kind == _ACTIVE)
-        if s.away_from[n] <= slot < s.away_until[n]:
+        now[:] = values[:, i]
+        channel, amount = s.last_channel[n], s.last_amount[n]
+        kind = sign_of_life(s, n, m, now)
+        if slot < s.onset[n]:
+            s.last_channel[n], s.last_amount[n] = channel, amount
+        if kind == SILENT and (_absent(s, n, slot) >= 0 or _out(s, n, slot)):
+            kind = MISSING
+        was = bit(s.known, n, slot)
+        if kind != MISSING and not was:
+            s.hours[n] = min(s.hours[n] + 1, 60_000)
+        elif kind == MISSING and was and s.hours[n] < 60_000:
+            s.hours[n] -= 1
+        write(s, n, slot, kind)
+        relocate(s, n, m)
+
+
+@jit
+def pause(
+    s: Rows,
+    m: Model,
+    rows: NDArray[np.int64],
+    start: NDArray[np.int32],
+    end: NDArray[np.int32],
+    absence: bool,
+) -> None:
+    """Declare an absence or an outage: its silent hours say nothing about the person."""
+    for i in range(len(rows)):
+        n = rows[i]
+        if absence:
+            # The one that ends first makes room: two can be known, the present and the next.
+            at = 0 if s.away[n, 0, 1] <= s.away[n, 1, 1] else 1
+            for j in range(2):
+                if s.away[n, j, 0] == start[i]:
+                    at = j  # The same absence, told again with another end.
+            s.away[n, at, 0] = start[i]
+            s.away[n, at, 1] = end[i]
+            s.away_back[n] = 0
+            s.away_run[n] = min(np.int64(s.silent[n]), 255)
+        else:
+            s.outage[n, 0] = start[i]
+            s.outage[n, 1] = end[i]
+        if s.seen[n] < 0 or start[i] > s.seen[n]:
             continue
-        before = s.onset[n]
-        if kind == _ACTIVE and slot >= s.onset[n]:
-            s.onset[n] = slot + 1
-        elif kind == _SILENT and slot == s.onset[n] - 1:
-            h = slot
-            while h > last - RING_H and not _bit(s.active[n], h):
-                h -= 1
-            s.onset[n] = h + 1
-        elif slot < s.onset[n]:
-            continue
-        if s.onset[n] != before:
-            s.peak[n] = 0
-        _count(s, n, last)
-        if s.silent[n] >= FIRST_H:
-            begun = (hour_of[zone[n]] - (last - s.onset[n])) % 24
-            day = (last - s.onset[n] + 23 - hour_of[zone[n]]) // 24
-            _plan(s, n, begun, (s.rest[n] >> min(day, 15)) & 1, k_half, k_full)
+        for h in range(max(start[i], s.seen[n] - RING_H + 1), min(end[i], s.seen[n] + 1)):
+            if bit(s.known, n, h) and not bit(s.active, n, h):
+                put(s.known, n, h, False)
+        relocate(s, n, m)
