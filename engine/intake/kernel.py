@@ -58,15 +58,19 @@ def filled(c, bits, tags, slot, row):
 
 
 @part
-def mark(c, bits, tags, slot, row):
-    """Note that a closed slot has its amount."""
+def mark(c, bits, tags, slot, row, has):
+    """Note whether a closed slot has its amount."""
     at = slot % c.kept
     begin = c.bits_at + at * c.bits_row
     if tags[c.bits_tag + at] != slot:
         # The clock began after this slot, so that it was never closed.
         bits[begin : begin + c.bits_row] = 0
         tags[c.bits_tag + at] = slot
-    bits[begin + (row >> 3)] |= np.uint8(1 << (row & 7))
+    bit = np.uint8(1 << (row & 7))
+    if has:
+        bits[begin + (row >> 3)] |= bit
+    else:
+        bits[begin + (row >> 3)] &= ~bit
 
 
 @part
@@ -151,7 +155,7 @@ def put_late(
         # What the amount was is not kept; a second reading of a slot long decided is a
         # repetition in all but odd cases.
         return DUPLICATE
-    mark(c, bits, bit_tags, slot, row)
+    mark(c, bits, bit_tags, slot, row, np.bool_(True))
     note(late, counts, class_index, slot, row, np.float32(value * scale), arrival_ns)
     return LATE
 
@@ -303,29 +307,27 @@ def make_room(c, g, b, back, jump, maximum, first_open, kept):
 
 @part
 def amend(
-    c, class_index, row, scale, from_s, to_s, first_open, arrival_ns,
+    c, class_index, row, scale, from_s, first_open, arrival_ns,
     path, m, old, old_m, bits, bit_tags, late, counts,
 ):  # fmt: skip
-    """Note the closed slots between two times whose amounts the new readings change."""
+    """Note the closed slots from a time on whose amounts the new readings change.
+
+    ``old`` is the path before they came, empty (``old_m`` 0) if they only go on from its end.
+    """
     slot = max((from_s - c.phase_s) // c.interval_s, first_open - c.kept)
-    last = min((to_s - 1 - c.phase_s) // c.interval_s, first_open - 1)
+    end_s = max(path[m - 1].stamp, old[max(old_m - 1, 0)].stamp if old_m else 0)
+    last = min((end_s - 1 - c.phase_s) // c.interval_s, first_open - 1)
     while slot <= last:
         start_s = slot * c.interval_s + c.phase_s
         end_s = start_s + c.interval_s
         value = np.float32(amount(path, m, start_s, end_s) * scale)
+        before = np.float32(amount(old, old_m, start_s, end_s) * scale)
         had = filled(c, bits, bit_tags, slot, row)
-        if not np.isnan(value):
-            changed = True
-            if had:
-                before = np.float32(amount(old, old_m, start_s, end_s) * scale)
-                changed = not np.isnan(before) and before != value
-            if changed:
-                mark(c, bits, bit_tags, slot, row)
-                note(late, counts, class_index, slot, row, value, arrival_ns)
-        elif had:
-            before = np.float32(amount(old, old_m, start_s, end_s) * scale)
-            if not np.isnan(before):
-                note(late, counts, class_index, slot, row, np.float32(np.nan), arrival_ns)
+        known = not np.isnan(value)
+        # A slot that has its amount, though not from the readings kept, is left as it is.
+        if value != before and (known or had) and not (had and np.isnan(before)):
+            mark(c, bits, bit_tags, slot, row, known)
+            note(late, counts, class_index, slot, row, value, arrival_ns)
         slot += 1
 
 
@@ -354,7 +356,7 @@ def back_fill(
                     and first_open - c.kept <= slot < first_open
                     and not filled(c, bits, bit_tags, slot, row)
                 ):
-                    mark(c, bits, bit_tags, slot, row)
+                    mark(c, bits, bit_tags, slot, row, np.bool_(True))
                     use = np.float32(max(right - left, 0.0) * scale)
                     note(late, counts, class_index, slot, row, use, arrival_ns)
                 left = right
@@ -436,8 +438,8 @@ def take_register(
         p -= 1
     if p > 0 and kept[b + p - 1].stamp == stamp:
         return same_stamp(
-            c, g, b, p - 1, n, level, good, back, jump, maximum,
-            kept, settled, counts, path,
+            c, class_index, row, g, b, p - 1, n, scale, maximum, level, arrival_ns, good,
+            first_open, back, jump, kept, bits, bit_tags, late, settled, counts, path, old,
         )  # fmt: skip
     if n == c.buffer_len and p > 0:
         make_room(c, g, b, back, jump, maximum, first_open, kept)
@@ -503,7 +505,7 @@ def insert(
     g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
     if amends:
         amend(
-            c, class_index, row, scale, from_s, path[m - 1].stamp, first_open, arrival_ns,
+            c, class_index, row, scale, from_s, first_open, arrival_ns,
             path, m, old, old_m,
             bits, bit_tags, late, counts,
         )  # fmt: skip
@@ -516,8 +518,8 @@ def insert(
 
 @part
 def same_stamp(
-    c, g, b, i, n, level, good, back, jump, maximum,
-    kept, settled, counts, path,
+    c, class_index, row, g, b, i, n, scale, maximum, level, arrival_ns, good, first_open,
+    back, jump, kept, bits, bit_tags, late, settled, counts, path, old,
 ):  # fmt: skip
     """Return (status, fault) of a second reading with the stamp of reading i.
 
@@ -529,34 +531,31 @@ def same_stamp(
         return DUPLICATE, OK
     fits = known_fits = True
     if i > 0:
-        trace(
-            g, b, i + 1, c.gap_s, back, jump, maximum,
-            kept, path,
-        )  # fmt: skip
+        trace(g, b, i + 1, c.gap_s, back, jump, maximum, kept, path)
         known_fits = path[i].verdict < REPLACED
         kept[b + i].level = level
-        trace(
-            g, b, i + 1, c.gap_s, back, jump, maximum,
-            kept, path,
-        )  # fmt: skip
+        trace(g, b, i + 1, c.gap_s, back, jump, maximum, kept, path)
         fits = path[i].verdict < REPLACED
-    stands = fits if fits != known_fits else level < known
-    kept[b + i].level = level if stands else known
-    status, fault = QUARANTINED, CONFLICT
-    if stands:
-        if i == 0:
-            g.first_top = max(g.first_top, level) if g.flags & EVICTED else level
-        _, g.top, g.low = trace(
-            g, b, n, c.gap_s, back, jump, maximum,
-            kept, path,
-        )  # fmt: skip
-        if i == n - 1 and g.token != NO_TOKEN and fits:
-            # What was held is not the reading of that time; this one is.
-            settle(settled, counts, g, np.int64(CONFLICT))
-            status, fault = good, OK
-        doubted = path[n - 1].verdict == DOUBTED
-        g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
-    return status, fault
+        kept[b + i].level = known
+    if not (fits if fits != known_fits else level < known):
+        return QUARANTINED, CONFLICT
+    old_m, _, _ = trace(g, b, n, c.gap_s, back, jump, maximum, kept, old)
+    kept[b + i].level = level
+    if i == 0:
+        g.first_top = max(g.first_top, level) if g.flags & EVICTED else level
+    m, g.top, g.low = trace(g, b, n, c.gap_s, back, jump, maximum, kept, path)
+    doubted = path[n - 1].verdict == DOUBTED
+    g.flags = (g.flags & ~np.uint8(DOUBT)) | np.uint8(DOUBT if doubted else 0)
+    from_s = np.int64(kept[b + max(i - 2, 0)].stamp)
+    amend(
+        c, class_index, row, scale, from_s, first_open, arrival_ns,
+        path, m, old, old_m, bits, bit_tags, late, counts,
+    )  # fmt: skip
+    if i == n - 1 and g.token != NO_TOKEN and fits:
+        # What was held is not the reading of that time; this one is.
+        settle(settled, counts, g, np.int64(CONFLICT))
+        return good, OK
+    return QUARANTINED, CONFLICT
 
 
 # -- entry points ------------------------------------------------------------------------------

@@ -83,7 +83,10 @@ class Driver:
         tick_s = at_s // TICK_S * TICK_S
         if self.now_s is None:
             self.now_s = tick_s
-            self.next_slot = [(tick_s - c.phase_s) // c.interval_s for c in self.registry.classes]
+            self.next_slot = [
+                (tick_s - c.phase_s - late) // c.interval_s
+                for c, late in zip(self.registry.classes, self.lateness_s, strict=True)
+            ]
         if tick_s <= self.now_s:
             return
         self.amend()
