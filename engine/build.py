@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.adjudicate import Adjudicate
 from detectors.base import Channel, Detector, lookup
 from detectors.budget import Price, PriceReducer
 from engine.groups import Group
@@ -246,6 +247,8 @@ class Builder:
             key=self.place_key,
             **dict(spec.params),
         )
+        if isinstance(detector, Adjudicate):  # groups of one community are judged together
+            detector.join(self.places.community)
         rows = np.arange(len(self.places), dtype=np.int32)
         lateness_s = max(self.lateness_s, default=0)
         return [Group(detector, rows, [], self.registry.class_sizes, lateness_s)]

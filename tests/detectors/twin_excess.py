@@ -77,11 +77,12 @@ class Utility:
         if self.days:
             for level in self.levels:
                 level.hour(value - self.floor, night, teach, self.idle)
-                self.top = max(self.top, level.units / 512)
+                self.top = max(self.top, level.units / 512 if level.length >= 2 else 0.0)
             self.idle = 0 if self.levels[0].length else self.idle + 1
 
     def evidence(self):
-        return [(x.units / 512 - self.centre) / (self.scale * 2.302585093) for x in self.levels]
+        told = [x.units / 512 if x.length >= 2 else 0.0 for x in self.levels]
+        return [(x - self.centre) / (self.scale * 2.302585093) for x in told]
 
 
 @twin("excess")
