@@ -6,8 +6,11 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    from rules.calendar import Calendars
 
 NS = 1_000_000_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -94,6 +97,18 @@ class WorkHours:
                         f"calendar: no work day in the {rested} days before {day}; check its file"
                     )
             day += dt.timedelta(days=1)
+
+
+def work_days(calendars: Calendars, country: str) -> Callable[[dt.date], bool]:
+    """Return who works when by a country's calendar; in a year it does not know, Monday to Friday."""
+
+    @lru_cache(2_000)
+    def works(day: dt.date) -> bool:
+        if not calendars.known(country, day.year):
+            return weekday(day)
+        return not bool(calendars.rest_days(country, day, 1)[0])
+
+    return works
 
 
 def _local_ns(day: dt.date, time: dt.time, zone: ZoneInfo) -> int:

@@ -187,7 +187,7 @@ class Store:
         2. Insert each (alert_id, seq) that is not there; one that is must have the same body.
         3. Move the alerts to their newest change.
         4. Write the outbox, for rows really inserted only.
-        5. Open, raise, cancel or note tasks (:mod:`engine.desk`), and their outbox.
+        5. Open, raise, cancel or note tasks (:mod:`engine.dispatch`), and their outbox.
         6. Note how far the log is committed, and its clock.
 
         Doing it again, wholly or in part, changes nothing.

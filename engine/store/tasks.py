@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.book import Book, Held
 from engine.desk import Desk
+from engine.dispatch import climb, release, take
 from engine.outcomes import Report, Verdict, find, outcome_id_of
 from engine.queue import Recall, recall
 from engine.store import desk_rows as rows
@@ -378,7 +379,7 @@ class Tasks:
             latest = rows.newest(connection, [row.alert_id for row in waiting])
             rows.read(connection, book, desk, list(latest.values()))
             released = sum(
-                desk.release(book, grid, latest, now_ns)
+                release(desk, book, grid, latest, now_ns)
                 for grid in sorted({row.grid for row in waiting})
             )
             escalated = 0
@@ -386,7 +387,7 @@ class Tasks:
                 task = book.tasks.get(task_id) or rows.one(connection, task_id, lock=True)
                 book.tasks[task_id] = task
                 if task.unsigned and task.escalate_ns is not None and task.escalate_ns <= now_ns:
-                    desk.climb(book, task, now_ns)
+                    climb(desk, book, task, now_ns)
                     escalated += 1
             rows.save(connection, book)
         return Ticked(released, escalated)
@@ -401,5 +402,5 @@ class Tasks:
             return
         book = Book()
         rows.read(connection, book, desk, changes)
-        desk.take(book, changes)
+        take(desk, book, changes)
         rows.save(connection, book)

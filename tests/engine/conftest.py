@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from engine.store import Store
 from engine.store.schema import metadata
-from tests.engine.store_kit import fresh
+from tests.engine.store_kit import fresh, hasty, quick
 
 
 @pytest.fixture(scope="session")
@@ -91,12 +91,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     """Return an empty store on either database."""
-    with Store.open(url) as opened:
+    with hasty(Store.open(url)) as opened:
         yield opened
 
 
 @pytest.fixture
 def lite(tmp_path: Path) -> Iterator[Store]:
     """Return an empty store on SQLite, for what does not depend on the database."""
-    with Store.open(fresh(tmp_path / "store.db")) as opened:
+    with quick(tmp_path / "store.db") as opened:
         yield opened

@@ -74,16 +74,22 @@ def fresh(file: Path) -> Path:
     return file
 
 
-def quick(file: Path) -> Store:
-    """Open an empty store that does not wait for the disk: nobody pulls the plug in a test."""
-    store = Store.open(file if file.exists() else fresh(file))
-    store.database.engine.dispose()
+def hasty(store: Store) -> Store:
+    """Let a SQLite store not wait for the disk: nobody pulls the plug in a test."""
+    engine = store.database.engine
+    if engine.dialect.name == "sqlite":
+        engine.dispose()
 
-    def hasty(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous=OFF")
+        def hurry(connection: Any, _record: Any) -> None:
+            connection.execute("PRAGMA synchronous=OFF")
 
-    event.listen(store.database.engine, "connect", hasty)
+        event.listen(engine, "connect", hurry)
     return store
+
+
+def quick(file: Path) -> Store:
+    """Open a hasty store in a file, an empty one if it is not there."""
+    return hasty(Store.open(file if file.exists() else fresh(file)))
 
 
 def dump(store: Store) -> dict[str, list[tuple[Any, ...]]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
@@ -60,6 +60,7 @@ def test_what_goes_in_comes_out(folder: SnapshotFolder) -> None:
     assert sorted(p.name for p in folder.folder.iterdir()) == [ref.file]
 
 
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]{1,8}(/[a-z0-9@]{1,8}){0,2}", fullmatch=True),
