@@ -82,7 +82,7 @@ class Inactivity(Detector):
         c = len(self.channels)
         return {
             "seen": Field("i4", fill=-1),
-            "day": Field("i4"),
+            "day": Field("i4", fill=-1),
             "hour": Field("u1"),
             "hours": Field("u2"),
             "known": Field("u8", (kernels.WORDS,)),
@@ -102,7 +102,7 @@ class Inactivity(Detector):
             "away": Field("i4", (2, 2), fill=-1),
             "away_run": Field("u1"),
             "away_back": Field("u1"),
-            "outage": Field("i4", (2,), fill=-1),
+            "outage": Field("i4", (1, 2), fill=-1),
         }
 
     def _rows(self) -> kernels.Rows:

@@ -37,6 +37,9 @@ HOLD_H, BACK_H = 12, 3
 """A declared absence holds after so many silent hours; so many active ones after that end it."""
 CODES = 30.0
 """Survival is kept as −ln S in steps of 1/30."""
+SCALES = (1000.0, 10.0, 1000.0)
+"""Nights are kept in Wh, decilitres and litres (of gas)."""
+LOG10_E = 0.4342944819032518
 SILENT, ACTIVE, MISSING = 0, 1, 2
 
 VARYING, CONSTANT = 8, 7
@@ -132,10 +135,10 @@ def put(words: Any, n: int, h: int, on: bool) -> None:
 
 
 @jit
-def write(s: Rows, n: int, h: int, kind: int) -> None:
-    """Enter an hour into the record."""
-    put(s.known, n, h, kind != MISSING)
-    put(s.active, n, h, kind == ACTIVE)
+def write(known: Any, active: Any, n: int, h: int, kind: int) -> None:
+    """Enter an hour into the record of a row."""
+    put(known, n, h, kind != MISSING)
+    put(active, n, h, kind == ACTIVE)
 
 
 @jit
@@ -406,16 +409,16 @@ def plan(s: Rows, n: int, m: Model) -> None:
 
 
 @jit
-def log_survival(s: Rows, n: int, m: Model) -> float:
+def log_survival(survival: Any, n: int, silent: int, m: Model) -> float:
     """Return ln S at the present duration."""
-    d = min(np.int64(s.silent[n]), LONGEST_H)
-    if d < FIRST_H:
+    if silent < FIRST_H:
         return 0.0
+    d = min(silent, LONGEST_H)
     k = m.step_of[d]
-    code = float(s.survival[n, k])
-    if k + 1 < len(m.grid):
+    code = float(survival[n, k])
+    if m.grid[k] < d:
         part = (d - m.grid[k]) / (m.grid[k + 1] - m.grid[k])
-        code += part * (float(s.survival[n, k + 1]) - code)
+        code += part * (float(survival[n, k + 1]) - code)
     return -code / CODES
 
 
@@ -423,84 +426,61 @@ def log_survival(s: Rows, n: int, m: Model) -> float:
 
 
 @jit
-def learn_standby(s: Rows, n: int, m: Model, values: Any) -> None:
-    """Learn what a home uses without anybody, from its nights, and set the thresholds.
+def watch_night(tonight: Any, n: int, c: int, value: float) -> None:
+    """Keep the highest slot of the night (electricity), or the lowest hour (water and gas)."""
+    t = tonight[n, c]
+    if not np.isnan(value) and (np.isnan(t) or (value > t if c == 0 else value < t)):
+        tonight[n, c] = value
 
-    Electricity: 1.15 × the highest slot of the night, of the quietest quarter of 42 nights, + 10 Wh
-    (fridge cycles; RESEARCH.md 2, step 7). Water and gas: the lowest hour of the night, median of 7
-    (a leak, a pilot light), since a single use is no standby.
+
+@jit
+def learn_standby(s: Rows, n: int, floor: Any) -> None:
+    """Learn what a home uses without anybody, from its nights, and set its thresholds.
+
+    Electricity: 1.15 × the highest slot of the night, of the quietest quarter of 42 nights, plus
+    the floor (fridge cycles; RESEARCH.md 2, step 7). Water and gas: the lowest hour of the night,
+    median of 7 (a leak, a pilot light), for a single use is no standby. Until electricity has seen
+    a night it has no threshold and says nothing.
     """
-    hour = s.hour[n]
-    if NIGHT_FROM <= hour < NIGHT_TO:
-        for c in range(len(values)):
-            v = values[c]
-            t = s.tonight[n, c]
-            if not np.isnan(v) and (np.isnan(t) or (v > t if c == 0 else v < t)):
-                s.tonight[n, c] = v
-    elif hour == NIGHT_TO:
-        if not np.isnan(s.tonight[n, 0]):
-            at = s.day[n] % s.nights.shape[1]
-            s.nights[n, at] = np.uint16(min(65000.0, s.tonight[n, 0] * 1000.0) + 1)
-        for c in range(1, len(values)):
-            if not np.isnan(s.tonight[n, c]):
-                at = s.day[n] % s.quiet.shape[2]
-                scale = 10.0 if c == 1 else 1000.0
-                s.quiet[n, c - 1, at] = np.uint16(min(65000.0, s.tonight[n, c] * scale) + 1)
-        s.tonight[n, :] = np.nan
-        set_thresholds(s, n, m)
+    for c in range(len(floor)):
+        nights = s.nights[n] if c == 0 else s.quiet[n, c - 1]
+        scale = SCALES[c]
+        if not np.isnan(s.tonight[n, c]):
+            kept = min(65_000.0, np.rint(s.tonight[n, c] * scale)) + 1.0  # 0 is "no night"
+            nights[s.day[n] % len(nights)] = np.uint16(kept)
+            s.tonight[n, c] = np.nan
+        ordered = np.sort(nights)
+        empty = np.searchsorted(ordered, np.uint16(1))
+        rank = empty + (len(nights) - empty) // (4 if c == 0 else 2)
+        standby = (float(ordered[rank]) - 1.0) / scale if empty < len(nights) else np.nan
+        if c > 0 and np.isnan(standby):
+            standby = 0.0
+        s.threshold[n, c] = (1.15 if c == 0 else 1.3) * standby + floor[c]
 
 
 @jit
-def set_thresholds(s: Rows, n: int, m: Model) -> None:
-    """Derive a row's thresholds from its nights; without a night electricity has none."""
-    nights = np.sort(s.nights[n])
-    empty = np.searchsorted(nights, 1)
-    if empty < len(nights):
-        standby = (nights[empty + (len(nights) - empty) // 4] - 1) / 1000.0
-        s.threshold[n, 0] = 1.15 * standby + m.floor[0]
-    else:
-        s.threshold[n, 0] = np.nan
-    for c in range(1, len(m.floor)):
-        nights = np.sort(s.quiet[n, c - 1])
-        empty = np.searchsorted(nights, 1)
-        standby = 0.0
-        if empty < len(nights):
-            scale = 10.0 if c == 1 else 1000.0
-            standby = (nights[empty + (len(nights) - empty) // 2] - 1) / scale
-        s.threshold[n, c] = 1.3 * standby + m.floor[c]
+def sign_of_life(threshold: Any, floor: Any, n: int, values: Any, column: int) -> int:
+    """Return the first active channel; −1 if all that are known are silent, −2 if none is."""
+    found = -2
+    for c in range(len(floor)):
+        value = values[c, column]
+        limit = threshold[n, c]
+        if c > 0 and np.isnan(limit):
+            limit = floor[c]
+        if value > limit:
+            return c
+        if value <= limit:
+            found = -1
+    return found
 
 
 @jit
-def sign_of_life(s: Rows, n: int, m: Model, values: Any) -> int:
-    """Return whether any channel was active, all known ones silent, or none is known."""
-    kind = MISSING
-    for c in range(len(values)):
-        limit = s.threshold[n, c]
-        if np.isnan(limit) and c > 0:
-            limit = m.floor[c]
-        if np.isnan(values[c]) or np.isnan(limit):
-            continue
-        if values[c] > limit:
-            s.last_channel[n] = c
-            s.last_amount[n] = values[c]
-            return ACTIVE
-        if kind == MISSING:
-            kind = SILENT
-    return kind
-
-
-@jit
-def _absent(s: Rows, n: int, h: int) -> int:
-    """Return which declared absence covers an hour, or −1."""
-    for i in range(s.away.shape[1]):
-        if s.away[n, i, 0] <= h < s.away[n, i, 1]:
+def covering(spans: Any, n: int, h: int) -> int:
+    """Return which of a row's declared spans covers an hour, or −1."""
+    for i in range(spans.shape[1]):
+        if spans[n, i, 0] <= h < spans[n, i, 1]:
             return i
     return -1
-
-
-@jit
-def _out(s: Rows, n: int, h: int) -> bool:
-    return s.outage[n, 0] <= h < s.outage[n, 1]
 
 
 @jit
@@ -539,78 +519,71 @@ def step(
     onset: NDArray[np.int64],
 ) -> None:
     """Score one hour of all rows, and take it into their records; values are (C, N)."""
-    now = np.empty(values.shape[0], np.float32)
+    seen, day, hour, hours = s.seen, s.day, s.hour, s.hours
+    known, active, rest, tonight = s.known, s.active, s.rest, s.tonight
+    begun, silent, gap, moments, survival = s.onset, s.silent, s.gap, s.moments, s.survival
+    threshold, away, outage, floor = s.threshold, s.away, s.outage, m.floor
+    last_channel, last_amount = s.last_channel, s.last_amount
     for n in range(len(zone)):
         z = zone[n]
-        now[:] = values[:, n]
-        if s.seen[n] >= 0:
-            for h in range(max(s.seen[n] + 1, slot - RING_H), slot):
-                write(s, n, h, MISSING)
-                s.gap[n] = min(s.gap[n] + 1, 255)
-        s.seen[n] = slot
-        s.day[n] = local_day[z]
-        s.hour[n] = local_hour[z]
-        day_bit = np.uint64(1) << np.uint64(local_day[z] & 63)
-        if rest_day[z]:
-            s.rest[n, (local_day[z] >> 6) & 1] |= day_bit
+        today, now = local_day[z], local_hour[z]
+        if seen[n] >= 0 and slot > seen[n] + 1:
+            for h in range(max(seen[n] + 1, slot - RING_H), slot):
+                write(known, active, n, h, MISSING)
+                gap[n] = min(gap[n] + 1, 255)
+        seen[n], hour[n] = slot, now
+        if day[n] != today:
+            day[n] = today
+            mask = np.uint64(1) << np.uint64(today & 63)
+            rest[n, (today >> 6) & 1] &= ~mask
+            if rest_day[z]:
+                rest[n, (today >> 6) & 1] |= mask
+        if NIGHT_FROM <= now < NIGHT_TO:
+            for c in range(len(floor)):
+                watch_night(tonight, n, c, values[c, n])
+        elif now == NIGHT_TO:
+            learn_standby(s, n, floor)
+        channel = sign_of_life(threshold, floor, n, values, n)
+        kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
+        if kind == ACTIVE:
+            last_channel[n], last_amount[n] = channel, values[channel, n]
+        absence = covering(away, n, slot)
+        if absence >= 0:
+            _watch_absence(s, n, absence, kind)
+        if kind == SILENT and (absence >= 0 or covering(outage, n, slot) >= 0):
+            kind = MISSING  # It says nothing about the person, and nothing is learned from it.
+        write(known, active, n, slot, kind)
+        if kind != MISSING:
+            hours[n] = min(hours[n] + 1, 60_000)
+        if kind == ACTIVE or (absence >= 0 and begun[n] >= 0):
+            begun[n], silent[n], gap[n] = slot + 1, 0, 0
+        elif kind == MISSING:
+            gap[n] = min(gap[n] + 1, 255)
         else:
-            s.rest[n, (local_day[z] >> 6) & 1] &= ~day_bit
-        learn_standby(s, n, m, now)
-        advance(s, n, m, slot, sign_of_life(s, n, m, now))
-        report(s, n, m, n, ready_h, evidence, p_value, urgency, onset)
+            if begun[n] >= 0:
+                before = silent[n]
+                silent[n] = min(before + 1 + (gap[n] if gap[n] <= SHORT_GAP_H else 0), 60_000)
+                if before < FIRST_H <= silent[n]:
+                    plan(s, n, m)
+            gap[n] = 0
+        if begun[n] >= 0 and hours[n] >= ready_h and gap[n] < LOST_H:
+            urgency[n], evidence[n], p_value[n] = 0, 0.0, 1.0
+            if silent[n] > 0:
+                onset[n] = begun[n]
+            if silent[n] >= FIRST_H:
+                urgency[n] = urgency_of(moments, n, silent[n])
+                log_s = log_survival(survival, n, silent[n], m)
+                evidence[n] = -log_s * LOG10_E
+                p_value[n] = np.exp(log_s)
 
 
 @jit
-def advance(s: Rows, n: int, m: Model, slot: int, kind: int) -> None:
-    """Enter the newest hour and carry the present silence on."""
-    away = _absent(s, n, slot)
-    if away >= 0:
-        _watch_absence(s, n, away, kind)
-    if kind == SILENT and (away >= 0 or _out(s, n, slot)):
-        kind = MISSING  # It says nothing about the person, and nothing is learned from it.
-    write(s, n, slot, kind)
-    if kind != MISSING:
-        s.hours[n] = min(s.hours[n] + 1, 60_000)
-    if kind == ACTIVE or (away >= 0 and s.onset[n] >= 0):
-        s.onset[n] = slot + 1
-        s.silent[n] = 0
-        s.gap[n] = 0
-    elif kind == MISSING:
-        s.gap[n] = min(s.gap[n] + 1, 255)
-    elif s.onset[n] >= 0:
-        before = s.silent[n]
-        s.silent[n] = min(before + 1 + (s.gap[n] if s.gap[n] <= SHORT_GAP_H else 0), 60_000)
-        s.gap[n] = 0
-        if before < FIRST_H <= s.silent[n]:
-            plan(s, n, m)
-    else:
-        s.gap[n] = 0
-
-
-@jit
-def report(
-    s: Rows,
-    n: int,
-    m: Model,
-    at: int,
-    ready_h: int,
-    evidence: NDArray[np.float32],
-    p_value: NDArray[np.float32],
-    urgency: NDArray[np.int8],
-    onset: NDArray[np.int64],
-) -> None:
-    """Write the signals of a row as of its newest hour."""
-    if s.onset[n] < 0 or s.hours[n] < ready_h or s.gap[n] >= LOST_H:
-        return
+def urgency_of(moments: Any, n: int, silent: int) -> int:
+    """Return at how many prices the moment has come."""
     level = 0
-    if s.silent[n] >= FIRST_H:
-        while level < len(m.price) and s.moments[n, level] <= min(s.silent[n], LONGEST_H):
-            level += 1
-    log_s = log_survival(s, n, m)
-    urgency[at] = level
-    onset[at] = s.onset[n] if s.silent[n] > 0 else -1
-    evidence[at] = -log_s / np.log(10.0)
-    p_value[at] = np.exp(log_s)
+    while level < moments.shape[1] and moments[n, level] <= min(silent, LONGEST_H):
+        level += 1
+    return level
 
 
 @jit
@@ -626,7 +599,14 @@ def current(
 ) -> None:
     """Report some rows as of their newest hour."""
     for i in range(len(rows)):
-        report(s, rows[i], m, i, ready_h, evidence, p_value, urgency, onset)
+        n = rows[i]
+        if s.onset[n] < 0 or s.hours[n] < ready_h or s.gap[n] >= LOST_H:
+            continue
+        log_s = log_survival(s.survival, n, s.silent[n], m)
+        urgency[i] = urgency_of(s.moments, n, s.silent[n]) if s.silent[n] >= FIRST_H else 0
+        onset[i] = s.onset[n] if s.silent[n] > 0 else -1
+        evidence[i] = -log_s * LOG10_E
+        p_value[i] = np.exp(log_s)
 
 
 # -- what becomes known later ------------------------------------------------------------------
@@ -669,24 +649,18 @@ def amend(
     reach_h: int,
 ) -> None:
     """Correct one hour of some rows; values are (C, M)."""
-    now = np.empty(values.shape[0], np.float32)
     for i in range(len(rows)):
         n = rows[i]
         if slot > s.seen[n] or slot < s.seen[n] - reach_h:
             continue
-        now[:] = values[:, i]
-        channel, amount = s.last_channel[n], s.last_amount[n]
-        kind = sign_of_life(s, n, m, now)
-        if slot < s.onset[n]:
-            s.last_channel[n], s.last_amount[n] = channel, amount
-        if kind == SILENT and (_absent(s, n, slot) >= 0 or _out(s, n, slot)):
+        channel = sign_of_life(s.threshold, m.floor, n, values, i)
+        kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
+        if kind == ACTIVE and slot >= s.onset[n]:
+            s.last_channel[n], s.last_amount[n] = channel, values[channel, i]
+        if kind == SILENT and (covering(s.away, n, slot) >= 0 or covering(s.outage, n, slot) >= 0):
             kind = MISSING
-        was = bit(s.known, n, slot)
-        if kind != MISSING and not was:
-            s.hours[n] = min(s.hours[n] + 1, 60_000)
-        elif kind == MISSING and was and s.hours[n] < 60_000:
-            s.hours[n] -= 1
-        write(s, n, slot, kind)
+        s.hours[n] += (kind != MISSING) - np.int64(bit(s.known, n, slot))
+        write(s.known, s.active, n, slot, kind)
         relocate(s, n, m)
 
 
@@ -713,8 +687,8 @@ def pause(
             s.away_back[n] = 0
             s.away_run[n] = min(np.int64(s.silent[n]), 255)
         else:
-            s.outage[n, 0] = start[i]
-            s.outage[n, 1] = end[i]
+            s.outage[n, 0, 0] = start[i]
+            s.outage[n, 0, 1] = end[i]
         if s.seen[n] < 0 or start[i] > s.seen[n]:
             continue
         for h in range(max(start[i], s.seen[n] - RING_H + 1), min(end[i], s.seen[n] + 1)):
