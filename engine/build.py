@@ -222,8 +222,7 @@ class Builder:
         phase_s = keys[classes[0]].phase_s if slot_s == keys[classes[0]].interval_s else 0
         order = {c.utility: i for i, c in enumerate(cls.channels)}
         utilities = sorted({keys[i].utility for i in classes}, key=lambda u: (order.get(u, 99), u))
-        sizes = self.registry.class_sizes
-        return [Group(detector, rows, feeds, sizes, lateness_s, phase_s, tuple(utilities))]
+        return [Group(detector, rows, feeds, lateness_s, phase_s, tuple(utilities))]
 
     def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
         """Return the channel that a meter class can fill, or None."""
@@ -251,7 +250,7 @@ class Builder:
             detector.join(self.places.community)
         rows = np.arange(len(self.places), dtype=np.int32)
         lateness_s = max(self.lateness_s, default=0)
-        return [Group(detector, rows, [], self.registry.class_sizes, lateness_s)]
+        return [Group(detector, rows, [], lateness_s)]
 
     def _place_zone(self) -> NDArray[np.uint8]:
         zone = np.zeros(len(self.places), np.uint8)

@@ -45,8 +45,6 @@ class Feed:
     """Values of open detector slots, shape (depth, ratio, M)."""
     unique: bool
     """Whether every detector row has at most one of these meters."""
-    inverse: NDArray[np.int32]
-    """Class row → index into this feed, −1 elsewhere."""
     held: NDArray[np.int64]
     """Detector slot that each buffer of `parts` holds, shape (depth,)."""
 
@@ -62,8 +60,6 @@ class Group:
         Registry row of each detector row (communities, for detectors of grain ``place``).
     feeds : list of (channel, class_index, class_interval_s, class_rows, group_rows)
         Where its values come from.
-    class_sizes : sequence of int
-        Rows of each class's frame.
     lateness_s : int
         Time after a slot's end at which all feeds are due.
     phase_s : int
@@ -77,7 +73,6 @@ class Group:
         detector: Detector,
         subject_rows: NDArray[np.int32],
         feeds: list[tuple[int, int, int, NDArray[np.int32], NDArray[np.int32]]],
-        class_sizes: list[int],
         lateness_s: int,
         phase_s: int = 0,
         utilities: tuple[str, ...] = (),
@@ -92,8 +87,6 @@ class Group:
         self.feeds: list[Feed] = []
         for channel, class_index, interval_s, class_rows, group_rows in feeds:
             ratio = detector.interval_s // interval_s
-            inverse = np.full(class_sizes[class_index], -1, np.int32)
-            inverse[class_rows] = np.arange(len(class_rows), dtype=np.int32)
             self.feeds.append(
                 Feed(
                     channel,
@@ -103,7 +96,6 @@ class Group:
                     ratio,
                     np.full((self.depth, ratio, len(class_rows)), np.nan, np.float32),
                     len(np.unique(group_rows)) == len(group_rows),
-                    inverse,
                     np.full(self.depth, -1, np.int64),
                 )
             )
@@ -159,8 +151,11 @@ class Group:
         found: list[tuple[NDArray[Any], ...]] = []
         for feed in self.feeds:
             mine = class_index == feed.class_index
-            index = np.where(mine, feed.inverse[np.where(mine, class_row, 0)], -1)
-            pick = index >= 0
+            # Class rows of a feed ascend, so finding a meter in it needs no table of its own.
+            index = np.minimum(
+                np.searchsorted(feed.class_rows, class_row), len(feed.class_rows) - 1
+            )
+            pick = mine & (feed.class_rows[index] == class_row)
             if not pick.any():
                 continue
             index, slots = index[pick], class_slot[pick] // feed.ratio
