@@ -278,9 +278,17 @@ def _step(
                 _learn(rows, n, hour[zone[n]], rate_floor)
                 rows.kind[n] = NONE
                 continue
-            # part of a group silent may be the slot in which all of it falls silent: wait one
-            rows.partial[n] = min(rows.partial[n] + 1, 250) if kind != NONE and partial else 0
-            rows.kind[n] = NONE if rows.partial[n] == 1 and rows.kind[n] == NONE else kind
+            if kind != NONE and partial:
+                # the slot in which a group falls silent, or comes back, is silent in part: the
+                # first waits for the next, the last is still what its outage was
+                rows.partial[n] = min(rows.partial[n] + 1, 250)
+                if rows.kind[n] != NONE:
+                    kind = rows.kind[n]
+                elif rows.partial[n] == 1:
+                    kind = NONE
+            else:
+                rows.partial[n] = 0
+            rows.kind[n] = kind
             reached = 0
             while reached < len(grid) and grid[reached] <= e:
                 reached += 1

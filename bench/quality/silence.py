@@ -4,7 +4,8 @@
 
 Simulated streets of three sizes, with outages, dead concentrators, collapses, visits, dead meters
 and lost rows by chance, and the truth. An incident counts as told apart if the verdict about its
-group of meters is the right one in more than half of the slots that lie wholly inside it; one
+group of meters is the right one in more than half of the slots that lie wholly inside it, and the
+wrong one in no slot that it touches; one
 person's (or meter's) silence, if the verdict about its groups is "nothing shared" in all slots
 that touch no real outage. Groups of one to four meters are listed apart: theirs is unknown by
 design. Beside it, the hours of the real water homes in which most of a
@@ -159,6 +160,10 @@ def judge_town(data: TownData) -> tuple[dict[str, dict[str, int]], dict[str, flo
             continue  # shorter than a slot, in another's shadow, or before the first days are known
         seen = kinds[inside, rows].ravel()
         likely = int(np.bincount(seen, minlength=3).argmax())
+        touched = kinds[inside.start - 1 : inside.stop + 3, rows].ravel()
+        others = touched[(touched != NONE) & (touched != kind)]
+        if len(others):  # a wrong word, even for one slot, sends the wrong people
+            likely = int(others[0])
         meters = census.values[inside, 0][:, rows].max(axis=0).sum()
         name = NAMES[kind] if meters >= FEWEST else f"{NAMES[kind]}, 1–4 meters"
         table[name][NAMES[likely]] += 1

@@ -106,6 +106,14 @@ def test_part_of_a_street_waits_one_slot():
     assert facts["expected"][0] == 30
 
 
+def test_coming_back_is_still_the_same_outage():
+    normal, gone, part = census(15, 0), census(15, 0, missing_e=15), census(15, 0, missing_e=6)
+    slots = [normal, part, gone, gone, part, normal]
+    kinds, _, _ = run(hours(slots, [normal] * 6, [census(0, 20)] * 6), [1, 1, 1])
+    assert kinds[:, 0].tolist() == [NONE, NONE, *[DEAD_CONCENTRATOR] * 3, NONE]
+    assert (kinds[:, 1:] == NONE).all()
+
+
 def test_no_census_ends_nothing():
     normal, gone = census(30, 0), census(30, 0, zero=30)
     values = hours([normal, gone, gone, gone])
