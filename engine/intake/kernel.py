@@ -176,6 +176,9 @@ def judge(top, level, hours, following, back, jump, maximum):
             return NORMAL, rise
         if not has_next:
             return DOUBTED, 0.0
+        if following - level > jump:
+            # Twice in a row: no glitch and no new register, but a large customer.
+            return NORMAL, rise
         return (REPLACED if following >= level - back else REFUTED), 0.0
     if -rise <= back:
         return LOW, 0.0
@@ -256,11 +259,16 @@ def remove(b, i, n, kept):
 
 
 @part
-def thin(c, b, n, kept):
+def spare(c, g, b, n, back, jump, maximum, kept, path):
     """Return a reading that the slots do not need; −1 if there is none.
 
-    A reading between two others of the same slot tells nothing about the slots' edges.
+    A refuted one does not count; one between two others of the same slot tells nothing about the
+    slots' edges.
     """
+    trace(g, b, n, c.gap_s, back, jump, maximum, kept, path)
+    for i in range(1, n - 1):
+        if path[i].verdict == REFUTED:
+            return i
     for i in range(1, n - 1):
         left, right = np.int64(kept[b + i - 1].stamp), np.int64(kept[b + i + 1].stamp)
         if (
@@ -273,15 +281,15 @@ def thin(c, b, n, kept):
 
 
 @part
-def make_room(c, g, b, back, jump, maximum, first_open, kept):
+def make_room(c, g, b, back, jump, maximum, first_open, kept, path):
     """Let one of the readings kept go."""
     n = np.int64(g.count)
     second = np.int64(kept[b + 1].stamp)
     if second > first_open * c.interval_s + c.phase_s:
         # Open slots need the oldest one; perhaps they do not need another.
-        spare = thin(c, b, n, kept)
-        if spare >= 0:
-            remove(b, spare, n, kept)
+        other = spare(c, g, b, n, back, jump, maximum, kept, path)
+        if other >= 0:
+            remove(b, other, n, kept)
             g.count = n - 1
             return
     gap = second - np.int64(kept[b].stamp)
@@ -289,7 +297,7 @@ def make_room(c, g, b, back, jump, maximum, first_open, kept):
     kind, _ = judge(g.first_top, level, gap / 3600.0, kept[b + 2].level, back, jump, maximum)
     g.count = n - 1
     if kind == REFUTED:
-        # Taken when nothing spoke against it; a reading that came later does.
+        # It does not count; the oldest may stay.
         remove(b, np.int64(1), n, kept)
         return
     if gap > c.gap_s:
@@ -371,7 +379,7 @@ def back_fill(
 
 
 @part
-def append(c, g, b, scale, maximum, stamp, level, first_open, kept):
+def append(c, g, b, scale, maximum, stamp, level, first_open, kept, path):
     """Take the common case, a meter's next reading, on time, with nothing to doubt.
 
     Returns whether it was that. It needs few of the arrays: passing them all costs more than the
@@ -397,7 +405,7 @@ def append(c, g, b, scale, maximum, stamp, level, first_open, kept):
     if kind > LOW:
         return False
     if n == c.buffer_len:
-        make_room(c, g, b, back, jump, maximum, first_open, kept)
+        make_room(c, g, b, back, jump, maximum, first_open, kept, path)
         n -= 1
     kept[b + n].stamp = stamp
     kept[b + n].level = level
@@ -442,7 +450,7 @@ def take_register(
             first_open, back, jump, kept, bits, bit_tags, late, settled, counts, path, old,
         )  # fmt: skip
     if n == c.buffer_len and p > 0:
-        make_room(c, g, b, back, jump, maximum, first_open, kept)
+        make_room(c, g, b, back, jump, maximum, first_open, kept, path)
         n -= 1
         p = n
         while p > 0 and kept[b + p - 1].stamp > stamp:
@@ -466,7 +474,11 @@ def insert(
     first_open, back, jump, kept, bits, bit_tags, late, settled, counts,
     path, old,
 ):  # fmt: skip
-    """Put a reading at place `p` of those kept; return its (status, fault)."""
+    """Put a reading at place `p` of those kept; return its (status, fault).
+
+    Refuted readings stay, so that what counts follows from the readings and their stamps alone,
+    in whatever order they came.
+    """
     waiting = g.token != NO_TOKEN
     # A reading in the middle can also change what the one before it is.
     from_s = min(stamp, np.int64(kept[b + (p - 1 if p == n else max(p - 2, 0))].stamp))
@@ -482,23 +494,15 @@ def insert(
     kept[b + p].stamp = stamp
     kept[b + p].level = level
     n += 1
-    old_top, old_low = g.first_top, g.first_low
     if p == 0:
         g.first_top, g.first_low = level, 0
     m, top, low = trace(g, b, n, c.gap_s, back, jump, maximum, kept, path)
-    if path[p].verdict == REFUTED:
-        # As if it had not come.
-        remove(b, p, n, kept)
-        g.first_top, g.first_low = old_top, old_low
-        return QUARANTINED, GLITCH
     g.top, g.low = top, low
     doubted = path[n - 1].verdict == DOUBTED
     # The held row was the newest; it still is, or stands before the row that decides it.
     held = n - 2 if p == n - 1 else n - 1
     if waiting and path[held].verdict == REFUTED:
         settle(settled, counts, g, np.int64(GLITCH))
-        remove(b, held, n, kept)
-        n -= 1
     elif waiting and path[held].verdict != DOUBTED:
         settle(settled, counts, g, np.int64(OK))
     g.count = n
@@ -513,6 +517,8 @@ def insert(
         g.token = token
         g.flags |= np.uint8(HELD_LATE if good == LATE else 0)
         return HELD, OK
+    if path[p].verdict == REFUTED:
+        return QUARANTINED, GLITCH
     return good, OK
 
 
@@ -602,7 +608,7 @@ def apply(
             b = c.buffer_at + (at - c.first_register) * c.buffer_len
             stamp = ts_ns[i] // NS
             s, f = PROCESSED, OK
-            if not append(c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], kept):
+            if not append(c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], kept, path):
                 s, f = take_register(
                     c, ci, class_row[k], g, b, scale[k], maximum[k], stamp, level,
                     arrival_ns[i], token[i], first_open[ci], kept, bits, bit_tags,

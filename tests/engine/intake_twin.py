@@ -97,6 +97,8 @@ class NaiveMeter:
                 kind = "low"
             elif after is None:
                 kind = "doubted"
+            elif level > top and after - level > self.jump:
+                use = level - top
             elif level > top:
                 kind = "new" if after >= level - self.back else "refuted"
             elif after >= top - self.back or after < level - self.back:
@@ -126,13 +128,10 @@ class NaiveMeter:
         readings = sorted([*self.readings, (at_s, level)])
         here = readings.index((at_s, level))
         _, what = self._path(readings)
-        if what[here] == "refuted":
-            return GONE, int(Fault.GLITCH)
         if self.held:
             at = [r[0] for r in readings].index(self.held[0])
             if what[at] == "refuted":
                 self.settled.append((self.held[1], GONE, int(Fault.GLITCH)))
-                del readings[at]
                 self.held = None
             elif what[at] != "doubted":
                 status = Status.LATE if self.held[2] else Status.PROCESSED
@@ -142,6 +141,8 @@ class NaiveMeter:
         if what[here] == "doubted":
             self.held = (at_s, token, late)
             return HELD, 0
+        if what[here] == "refuted":
+            return GONE, int(Fault.GLITCH)
         return good
 
     def _conflict(self, i: int, level: float, good: Ended) -> Ended:

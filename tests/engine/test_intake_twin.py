@@ -56,11 +56,11 @@ def register_rows(meter: int, spec: dict[str, Any], start: float, steps: list[An
 
 
 @st.composite
-def streams(draw: st.DrawFn, most: int = 30) -> list[Row]:
+def streams(draw: st.DrawFn, most: int = 30, flaws: st.SearchStrategy[str] = FLAWS) -> list[Row]:
     """Rows of four meters in order of arrival, mostly on time."""
     rows: list[Row] = []
     for meter, spec in enumerate(METERS):
-        steps = draw(st.lists(st.tuples(GAPS, USES, FLAWS), max_size=most))
+        steps = draw(st.lists(st.tuples(GAPS, USES, flaws), max_size=most))
         if spec.get("register", True):
             own = register_rows(meter, spec, draw(st.sampled_from([0.0, 500.0, 9_900.0])), steps)
         else:
@@ -71,8 +71,8 @@ def streams(draw: st.DrawFn, most: int = 30) -> list[Row]:
                 for k, (_, use, _) in zip(slots, steps, strict=True)
             ]
         disturbed: list[Row] = []
-        flaws = [flaw for _, _, flaw in steps] + ["none"] * len(own)
-        for row, flaw in zip(own, flaws, strict=False):
+        marks = [flaw for _, _, flaw in steps] + ["none"] * len(own)
+        for row, flaw in zip(own, marks, strict=False):
             disturbed.append(row)
             if flaw in EXTRA:
                 disturbed.append((meter, row[1], row[2] + EXTRA[flaw]))
@@ -173,34 +173,50 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened(rows: list[Row], cut: int
     assert {k: v.tobytes() for k, v in one.items()} == {k: v.tobytes() for k, v in two.items()}
 
 
+def shuffled(rows: list[Row], random: Random | None) -> Driver:
+    """Feed rows in windows of 15 minutes, in order or not, all of them on time."""
+    d = driver()
+    for meter, spec in enumerate(METERS):
+        if spec.get("register", True):
+            level = next((r[2] for r in rows if r[0] == meter), 0.0)
+            d.feed([meter], [T0 - 900], [level], [T0])
+    for window, group in groupby(sorted(rows, key=lambda r: r[1]), lambda r: r[1] // 900):
+        part = list(group)
+        if random:
+            random.shuffle(part)
+        d.feed(*columns(part), np.full(len(part), (window + 1) * 900))
+    d.finish()
+    return d
+
+
+def one_each(rows: list[Row]) -> list[Row]:
+    """Return one row per meter and time: which of two is the other's double depends on order."""
+    return list({row[:2]: row for row in reversed(rows) if row[2] >= 0}.values())
+
+
 @settings(max_examples=25)
 @given(streams(), st.randoms(use_true_random=False))
-def test_order_on_time_changes_nothing(rows: list[Row], random: Random) -> None:
-    """Within lateness the order of rows decides nothing: content and stamps do."""
-    first = {row[0]: row for row in reversed(rows)}
-    times: set[tuple[int, int]] = set()
-    plain = []
-    for row in rows:
-        # Which of two readings of one time is called the other's double does depend on order.
-        if row[:2] not in times and row[2] >= 0:
-            plain.append(row)
-            times.add(row[:2])
-    if not plain:
-        return
-    ends = []
-    for shuffle in (False, True):
-        d = driver()
-        for row in first.values():
-            d.feed([row[0]], [T0 - 900], [max(row[2], 0.0)], [T0])
-        for window, group in groupby(sorted(plain, key=lambda r: r[1]), lambda r: r[1] // 900):
-            part = list(group)
-            if shuffle:
-                random.shuffle(part)
-            d.feed(*columns(part), np.full(len(part), (window + 1) * 900))
-        d.finish()
-        ends.append(d)
-    one, two = ends
-    assert one.counts == two.counts
+def test_order_on_time_changes_no_amount(rows: list[Row], random: Random) -> None:
+    rows = one_each(rows)
+    one, two = shuffled(rows, None), shuffled(rows, random)
+    assert sum(one.counts.values()) == sum(two.counts.values()) == one.taken
     assert one.amounts.keys() == two.amounts.keys()
+    for key, frame in one.amounts.items():
+        np.testing.assert_array_equal(two.amounts[key], frame)
+
+
+@settings(max_examples=25)
+@given(streams(flaws=st.sampled_from(["none", "back"])), st.randoms(use_true_random=False))
+def test_order_on_time_changes_no_count(rows: list[Row], random: Random) -> None:
+    rows = one_each(rows)
+    assert shuffled(rows, None).counts == shuffled(rows, random).counts
+
+
+@settings(max_examples=25)
+@given(streams(flaws=st.just("lower")), st.randoms(use_true_random=False))
+def test_of_two_readings_of_one_time_content_decides(rows: list[Row], random: Random) -> None:
+    rows = [row for row in rows if row[2] >= 0]
+    one, two = shuffled(rows, None), shuffled(rows, random)
+    assert one.counts == two.counts
     for key, frame in one.amounts.items():
         np.testing.assert_array_equal(two.amounts[key], frame)
