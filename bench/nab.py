@@ -10,15 +10,21 @@ the farther it lies from it, until it costs the full weight.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from detectors.base import lookup
+from engine.score import read_series, score_values, step_of
 
 PROBATION_SHARE, PROBATION_ROWS = 0.15, 750
 FAR = 3.0
@@ -72,6 +78,12 @@ class Series:
     def probation(self) -> int:
         """Rows at the beginning that are not scored."""
         return int(min(PROBATION_SHARE * len(self.values), PROBATION_SHARE * 5000))
+
+
+def data_path() -> Path:
+    """Return the folder of real data: GRIDWARDEN_DATA, or ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parent.parent / ".." / "shared" / "data"
+    return Path(os.environ.get("GRIDWARDEN_DATA", beside)).resolve()
 
 
 def load(folder: Path) -> list[Series]:
@@ -178,7 +190,7 @@ def _evaluate(
 
 def _changes(
     series: Series, score: NDArray[np.float64], profile: Profile
-) -> tuple[NDArray[np.float64], ...]:
+) -> tuple[NDArray[Any], ...]:
     """Return per scored row: its score, what it adds, whether it finds a window, is it false.
 
     Within a window only the best detection counts, so a row adds what it is better by than the
@@ -202,6 +214,18 @@ def _changes(
     return score[scored], gain[scored], hit[scored], (window < 0)[scored]
 
 
+def left_out(corpus: Sequence[Series], scores: Scores, profile: Profile) -> float:
+    """Return the score when each file is judged at the threshold that is best on all others."""
+    total = sum(len(series.windows) for series in corpus)
+    won = 0.0
+    for series in corpus:
+        others = [other for other in corpus if other.name != series.name]
+        threshold = sweep(others, scores, profile).threshold
+        score, gain, _, _ = _changes(series, scores[series.name], profile)
+        won += float(gain[score >= threshold].sum())
+    return 100 * won / (total * (1 + profile.missed))
+
+
 def read_scores(folder: Path, corpus: Iterable[Series], column: str) -> dict[str, Any]:
     """Read one scores file per series from `folder`."""
     out = {}
@@ -211,8 +235,90 @@ def read_scores(folder: Path, corpus: Iterable[Series], column: str) -> dict[str
     return out
 
 
-def run(
-    corpus: Sequence[Series], score: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Score every series by itself."""
-    return {series.name: score(series.values) for series in corpus}
+def check_scorer(folder: Path, corpus: Sequence[Series]) -> None:
+    """Assert that the published windowed Gaussian gets its published scores.
+
+    Raises
+    ------
+    AssertionError
+        If the scorer is wrong: no figure of this bench means anything then.
+    """
+    given = read_scores(folder / "results" / "windowedGaussian", corpus, "anomaly_score")
+    got = tuple(round(sweep(corpus, given, profile).score, 1) for profile in PROFILES)
+    want = PUBLISHED_HERE["Windowed Gaussian"]
+    if got != want:
+        raise AssertionError(f"the scorer gives the windowed Gaussian {got}, published is {want}")
+
+
+def score_corpus(folder: Path, corpus: Sequence[Series], detector: str) -> tuple[Any, float]:
+    """Score every file as ``gridwarden score`` does; return scores and CPU microseconds a row."""
+    kind = lookup(detector)
+    scores: dict[str, NDArray[np.float64]] = {}
+    taken: dict[str, float] = {}
+    rows: dict[str, int] = {}
+    for series in [corpus[0], *corpus]:  # the first one twice: compiled before it is timed
+        source = read_series(folder / "data" / series.name, "value")
+        begun = time.process_time()
+        scores[series.name], _ = score_values(
+            kind, {}, source.seconds, source.values, step_of(source.seconds)
+        )
+        taken[series.name] = time.process_time() - begun
+        rows[series.name] = len(source.values)
+    return scores, 1e6 * sum(taken.values()) / sum(rows.values())
+
+
+def run(folder: Path, detectors: Sequence[str]) -> dict[str, Any]:
+    """Check the scorer, score the corpus with each detector, return all figures."""
+    corpus = load(folder)
+    check_scorer(folder, corpus)
+    result: dict[str, Any] = {
+        "files": len(corpus),
+        "windows": sum(len(series.windows) for series in corpus),
+        "published": {name: list(figures) for name, figures in PUBLISHED_HERE.items()},
+        "detectors": {},
+    }
+    for detector in detectors:
+        scores, micros = score_corpus(folder, corpus, detector)
+        at_standard = sweep(corpus, scores, PROFILES[0])
+        result["detectors"][detector] = {
+            "scores": [round(sweep(corpus, scores, p).score, 2) for p in PROFILES],
+            "left_out": [round(left_out(corpus, scores, p), 2) for p in PROFILES],
+            "threshold": at_standard.threshold,
+            "found": at_standard.found,
+            "false_alarms": at_standard.false_alarms,
+            "us_per_row": round(micros, 2),
+        }
+    return result
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Return the figures as text, best first."""
+    rows = [(name, figures, "published") for name, figures in result["published"].items()]
+    for name, entry in result["detectors"].items():
+        note = (
+            f"left-one-file-out {entry['left_out'][0]:.1f}, {entry['found']} windows found, "
+            f"{entry['false_alarms']} false alarms, {entry['us_per_row']:.1f} µs a row"
+        )
+        rows.append((f"gridwarden {name}", entry["scores"], note))
+    lines = [f"{'':32s} {'standard':>9s} {'low FP':>8s} {'low FN':>8s}"]
+    for name, figures, note in sorted(rows, key=lambda row: -row[1][0]):
+        standard, low_fp, low_fn = figures
+        lines.append(f"{name:32s} {standard:9.1f} {low_fp:8.1f} {low_fn:8.1f}   {note}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table; with ``--json`` also write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=data_path() / "nab")
+    parser.add_argument("--detector", action="append", help="default: auto; repeatable")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    result = run(args.data, args.detector or ["auto"])
+    print(table(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -48,7 +48,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _Series:
+class Series:
     """One input: texts as they came (they go out unchanged), seconds, and values."""
 
     stamps: pa.Array
@@ -85,7 +85,7 @@ def score_file(
         If the detector or a parameter does not exist, or it cannot take such a series.
     """
     kind = lookup(detector)
-    series = _read(source, column)
+    series = read_series(source, column)
     interval_s = step_of(series.seconds)
     scores, interval_s = score_values(kind, params, series.seconds, series.values, interval_s)
     table = pa.table({"timestamp": series.stamps, "value": series.texts, "score": pa.array(scores)})
@@ -225,7 +225,14 @@ def _complete(index: NDArray[np.int64]) -> NDArray[np.int64]:
 # -- reading ------------------------------------------------------------------------------
 
 
-def _read(source: Path, column: str) -> _Series:
+def read_series(source: Path, column: str) -> Series:
+    """Read one series from a file.
+
+    Raises
+    ------
+    ScoreError
+        If a column is missing, or a stamp or a value cannot be read.
+    """
     table = _table(source)
     names = table.column_names
     stamp_name = next((n for want in TIME_NAMES for n in names if n.lower() == want), None)
@@ -241,7 +248,7 @@ def _read(source: Path, column: str) -> _Series:
         )
     stamps = table[stamp_name].combine_chunks()
     texts = table[column].combine_chunks()
-    return _Series(
+    return Series(
         pc.fill_null(_as_text(stamps), ""),
         pc.fill_null(_as_text(texts), ""),
         _seconds(source, stamp_name, stamps),
