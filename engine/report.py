@@ -299,6 +299,8 @@ def _alerts(
                 "state": _STATES[State(last.state)],
                 "until": f"{_moment(last.at, zone):%m-%d %H:%M}" if len(changes) > 1 else "",
                 "chart": chart,
+                "band": 'class="band"' in chart,
+                "gaps": "url(#hatch" in chart,
                 "facts": [
                     (name, _fact(value)) for name, value in sorted(alert.facts.items())
                     if name != "counterfactual" and not isinstance(value, Mapping | list | tuple)
