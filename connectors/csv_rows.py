@@ -10,6 +10,7 @@ import codecs
 import csv
 from collections.abc import Iterator
 
+import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
@@ -157,7 +158,7 @@ class CsvRows:
             bad.append((row.number - 1, row.text.rstrip("\r\n"), detail))
             return "skip"
 
-        if not data.strip(b"\r\n"):
+        if not data or data.isspace():
             return pa.RecordBatch.from_pylist(
                 [], pa.schema([(c, pa.string()) for c in self._wanted])
             ), bad
@@ -190,18 +191,26 @@ def _clean(data: bytes, multiline: bool) -> bool:
             return False
     if multiline or b'"' not in data:
         return True
-    raw = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(raw == ord('"'))
-    ends = np.flatnonzero(raw == ord("\n"))
-    before = np.searchsorted(quotes, ends)
-    return bool((before % 2 == 0).all()) and len(quotes) % 2 == 0
+    return bool(_quotes_close(np.frombuffer(data, np.uint8)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _quotes_close(data):  # type: ignore[no-untyped-def]
+    """Whether the number of quotes in each line is even."""
+    open_ = False
+    for byte in data:
+        if byte == 34:
+            open_ = not open_
+        elif byte == 10 and open_:
+            return False
+    return not open_
 
 
 def _empty(source: ByteSource, columns: Columns) -> InputError:
     if source.problem is not None:
         return source.problem
     return InputError(
-        source.name, "is empty", got="0 bytes",
+        source.name, "is empty", got=f"{source.consumed} bytes",
         wanted=f"{columns.what} with a header: " + ",".join(columns.required),
         do="check the export that wrote it",
     )  # fmt: skip

@@ -141,42 +141,43 @@ class Normaliser:
         book = self.directory
         batch = rows.batch
         meter = book.meters.lookup(as_text(batch.column(0)))
-        fault = np.zeros(len(meter), np.uint8)
-        known = meter >= 0
         value = as_numbers(batch.column(2))
         ns, kind = parse_stamps(as_text(batch.column(1), stamps=True))
+        fault = np.zeros(len(meter), np.uint8)
         # A fault found first stays: from the least repairable to the most.
         if rows.malformed is not None:
             fault[rows.malformed] = Fault.MALFORMED
-        _mark(fault, ~known, Fault.UNKNOWN_METER)
+        unknown = meter < 0
+        known_meter = meter
+        if unknown.any():
+            _mark(fault, unknown, Fault.UNKNOWN_METER)
+            # Without its meter a local stamp means no instant, and no stamp moves the clock.
+            ns[unknown & (kind == LOCAL)] = NO_TIME
+            kind[unknown] = BAD
+            known_meter = np.where(unknown, 0, meter)
         _mark(fault, kind == BAD, Fault.BAD_TIME)
-        safe = np.where(known, meter, 0)
-        if not known.all():
-            # Without its meter a local stamp means no instant.
-            ns[~known & (kind == LOCAL)] = NO_TIME
-            kind[~known] = BAD
         if len(book.meter_zone):
-            interval = book.meter_interval_s[safe]
-            gap = book.local_time.to_utc(
-                ns, kind, book.meter_zone[safe], meter, interval, self.memory
-            )
+            interval_s = book.meter_interval_s[known_meter]
+            zone = book.meter_zone[known_meter]
+            gap = book.local_time.to_utc(ns, kind, zone, meter, interval_s, self.memory)
             if gap is not None:
                 _mark(fault, gap, Fault.NONEXISTENT_HOUR)
                 kind[gap] = BAD
-            if book.meter_fault.any():
-                by_meter = np.where(known, book.meter_fault[safe], 0).astype(np.uint8)
-                np.copyto(fault, by_meter, where=(fault == 0) & (by_meter != 0))
+            of_meter = book.meter_fault[known_meter]
+            if of_meter.any():
+                np.copyto(fault, of_meter, where=fault == 0)
         else:
-            interval = np.zeros(len(meter), np.int32)
-        outside = (kind != BAD) & ((ns < self.earliest_ns) | (ns >= self.latest_ns))
+            interval_s = np.zeros(len(meter), np.int32)
+        outside = (ns < self.earliest_ns) | (ns >= self.latest_ns)
         if outside.any():
+            outside &= kind != BAD
             _mark(fault, outside, Fault.TIME_OUT_OF_RANGE)
             kind[outside] = BAD
         _mark(fault, ~np.isfinite(value), Fault.BAD_VALUE)
         return _Part(
             np.arange(rows.start, rows.start + len(meter), dtype=np.int64),
             meter, ns, value, fault, kind != BAD,
-            interval.astype(np.int64) * _NS, batch,
+            interval_s.astype(np.int64) * _NS, batch,
         )  # fmt: skip
 
     def _decide(self, parts: list[_Part], *, ended: bool) -> Iterator[ReadingBlock]:

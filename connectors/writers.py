@@ -59,9 +59,17 @@ def csv_bytes(batch: pa.RecordBatch) -> bytes:
         ):
             column = pc.replace_substring(pc.replace_substring(column, "\r", ""), "\n", "\\n")
         columns.append(column)
-    out = io.BytesIO()
     plain = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-    pcsv.write_csv(plain, out, pcsv.WriteOptions(include_header=False))
+    try:
+        return _csv(plain, "none")
+    except pa.ArrowInvalid:  # a value holds a comma or a quote
+        return _csv(plain, "needed")
+
+
+def _csv(batch: pa.RecordBatch, quoting: str) -> bytes:
+    out = io.BytesIO()
+    options = pcsv.WriteOptions(include_header=False, quoting_style=quoting)
+    pcsv.write_csv(batch, out, options)
     return out.getvalue()
 
 
