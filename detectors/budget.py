@@ -240,6 +240,8 @@ class ControllerParams:
         Bounds of the target as multiples of the budget.
     margin : float
         The controller aims at this share of the budget.
+    pool_events : float
+        Expected events in the window at which what was spent counts half.
     """
 
     half_life_d: float
@@ -248,6 +250,7 @@ class ControllerParams:
     floor: float
     ceiling: float
     margin: float
+    pool_events: float = 10.0
 
 
 FLEET = ControllerParams(180.0, 3.0, 60.0, 0.25, 2.0, 0.97)
@@ -295,6 +298,11 @@ class _Controller:
         s["balance"] = np.clip(balance, -2.0 * limit, limit)
         with np.errstate(divide="ignore", invalid="ignore"):
             back = np.where(window > 0, s["balance"] / window, 0.0)
+        # A pool in which the budget allows a handful of events says little by what it spent: one
+        # real power cut must not blind a street to the next. Until enough is expected of it, a
+        # small pool keeps to the shipped prior's price.
+        expected = aim * s["years"]
+        back *= expected / (expected + p.pool_events)
         self._invert(np.clip(aim + back, p.floor * aim, p.ceiling * aim))
 
     def _invert(self, target: NDArray[np.float64]) -> None:
