@@ -10,7 +10,19 @@ from rules.alerts import Level, State
 from rules.document import scalar
 from rules.grammar import ANY_ATTRIBUTE, KEBAB, WORD
 from rules.model import CONTEXTS
-from rules.shapes import Duration, Entry, Many, Number, OneOf, Reader, Record, Shape, Table, Words
+from rules.shapes import (
+    Duration,
+    Entry,
+    Many,
+    Number,
+    OneOf,
+    Reader,
+    Record,
+    Shape,
+    Table,
+    Truth,
+    Words,
+)
 
 ID = r"[A-Za-z0-9][A-Za-z0-9_.:-]*"
 
@@ -122,6 +134,7 @@ _EXPECTED = Record(
         "rule": Entry(_NAME, "Default: the first rule of the test."),
         "subject": Entry(Words("an id or place", ID, 64), "Default: the first subject."),
         "changes": Entry(Many(_CHANGE, least=1), "Its changes, in order.", required=True),
+        "more": Entry(Truth(), "Whether changes after these are left open.", False),
     },
     about="An alert.",
     single="changes",

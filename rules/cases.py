@@ -76,11 +76,15 @@ class Wanted(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """One expected alert: a rule, a subject (or place), and its changes in order."""
+    """One expected alert: a rule, a subject (or place), and its changes in order.
+
+    With ``more`` the changes that follow are left open.
+    """
 
     rule: str
     subject: str
     changes: tuple[Wanted, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +338,8 @@ class _CaseReader:
             self.reader.report(entry.at("rule"), f'rule "{rule}" does not run in this test')
         # An alert about a place is named by the place.
         places = {s.subject_id: s.place for s in self.subjects if s.kind == "place"}
-        return Expected(
-            rule,
-            places.get(subject, subject),
-            tuple(self._wanted(change) for change in entry["changes"]),
-        )
+        changes = tuple(self._wanted(change) for change in entry["changes"])
+        return Expected(rule, places.get(subject, subject), changes, entry["more"])
 
     def _wanted(self, change: Read) -> Wanted:
         first, _, last = change["at"].partition("..")

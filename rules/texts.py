@@ -313,9 +313,9 @@ class _Writer:
         rounded = round(share)
         # A share that is not quite all, or not quite none, is not said to be so.
         if rounded == 100 and share < 100:
-            return "99% 以上" if self.zh else "over 99%"
+            return "99%以上" if self.zh else "over 99%"
         if rounded == 0 and share > 0:
-            return "不到 1%" if self.zh else "under 1%"
+            return "不到1%" if self.zh else "under 1%"
         return f"{rounded}%"
 
     def clock(self, value: Any) -> str:

@@ -45,11 +45,13 @@ def compare(case: Case, changes: Iterable[AlertChange]) -> Result:
     got = _by_alert(case, changes)
     lines: list[str] = []
     for key in sorted({*got, *((e.rule, e.subject) for e in case.expect)}):
-        wanted = [e.changes for e in case.expect if (e.rule, e.subject) == key]
+        wanted = [e for e in case.expect if (e.rule, e.subject) == key]
         alerts = got.get(key, [])
         for i in range(max(len(wanted), len(alerts))):
-            mine = wanted[i] if i < len(wanted) else ()
+            mine = wanted[i].changes if i < len(wanted) else ()
             theirs = alerts[i] if i < len(alerts) else []
+            if mine and wanted[i].more:
+                theirs = theirs[: len(mine)]
             found = _differences(case, mine, theirs)
             if found:
                 number = f" (alert {i + 1})" if max(len(wanted), len(alerts)) > 1 else ""

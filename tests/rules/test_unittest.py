@@ -167,6 +167,12 @@ def test_every_difference_fails(got: list[AlertChange]) -> None:
     assert not compare(case, got).passed
 
 
+def test_what_follows_can_be_left_open() -> None:
+    open_end = [{"changes": [{"at": "3h"}], "more": True}]
+    assert compare(one(expect=open_end), [change("firing", 3), change("resolved", 9)]).passed
+    assert not compare(one(expect=open_end), [change("firing", 4), change("resolved", 9)]).passed
+
+
 def test_nothing_expected() -> None:
     assert compare(one(), []).passed
     assert not compare(one(), [change("firing", 3)]).passed
