@@ -18,7 +18,7 @@ from connectors.errors import clip
 from connectors.normalise import EARLIEST_NS, LATEST_NS, Directory
 from connectors.records import Event, Fault
 from connectors.rows import DETAIL, RawRows
-from connectors.stamps import BAD, LOCAL, NO_TIME, parse_stamps
+from connectors.stamps import BAD, parse_stamps
 from connectors.zones import FoldMemory
 
 SPANS: Mapping[str, tuple[str, str]] = {
@@ -27,10 +27,8 @@ SPANS: Mapping[str, tuple[str, str]] = {
     "maintenance": ("from", "to"),
     "power_cut": ("from", "to"),
 }
-"""Kinds with a span of time in their attributes; instants are added as ``from_ns`` and so on."""
+"""Kinds with a span of time in their attributes."""
 _NUMBERS = {"weather": "temp_c", "approved_test": "kw"}
-_DAY_NS = 86_400_000_000_000
-_DATE_LENGTH = 10
 
 
 @dataclass(slots=True)
@@ -117,7 +115,7 @@ class EventNormaliser:
         ns, kind, gap = self._instants(as_text(rows.batch.column("ts"), stamps=True), zone)
         outside = (kind != BAD) & ((ns < self.earliest_ns) | (ns >= self.latest_ns))
         events: list[Event] = []
-        spans: list[tuple[int, str, str]] = []
+        spans: list[tuple[int, str, Any]] = []
         for i in range(len(rows)):
             raw = {name: values[i] for name, values in columns.items()}
             attrs, problem = parse_attrs(raw.get("attrs"))
@@ -149,7 +147,7 @@ class EventNormaliser:
                     attrs, 0, self.source, rows.start + i, fault, detail, raw,
                 )
             )  # fmt: skip
-        self._resolve(events, spans, zone)
+        _check_spans(events, spans)
         return _Waiting(events, (kind != BAD) & ~gap & ~outside)
 
     def _instants(
@@ -157,36 +155,21 @@ class EventNormaliser:
     ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]:
         """Return (ns, kind, gap); of an hour that occurs twice, the first pass."""
         ns, kind = parse_stamps(texts)
-        return (ns, kind, self._to_utc(ns, kind, zone))
-
-    def _to_utc(
-        self, ns: NDArray[np.int64], kind: NDArray[np.uint8], zone: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
         apart = np.arange(len(ns), dtype=np.int32)  # each row its own meter: no second pass
         none = np.zeros(len(ns), np.int32)
         gap = self.directory.local_time.to_utc(ns, kind, zone, apart, none, FoldMemory())
-        return np.zeros(len(ns), np.bool_) if gap is None else gap
+        return ns, kind, np.zeros(len(ns), np.bool_) if gap is None else gap
 
-    def _resolve(
-        self, events: list[Event], spans: list[tuple[int, str, str]], zone: NDArray[np.uint8]
-    ) -> None:
-        """Add the instants of spans to the attributes; a date alone at the end means that day too."""
-        if not spans:
-            return
-        texts = pa.array([str(text) for _, _, text in spans], pa.string())
-        ns, kind = parse_stamps(texts)
-        last = np.array(
-            [a != "from" and len(str(t).strip()) == _DATE_LENGTH for _, a, t in spans], np.bool_
-        )
-        ns[last & (kind == LOCAL)] += _DAY_NS
-        self._to_utc(ns, kind, zone[[i for i, _, _ in spans]])
-        for (i, name, text), at in zip(spans, ns.tolist(), strict=True):
-            event = events[i]
-            if at == NO_TIME:
-                detail = f"attrs.{name} is no time: {clip(repr(text))}"
-                events[i] = replace(event, fault=Fault.BAD_EVENT, detail=detail)
-            else:
-                events[i] = replace(event, attrs={**event.attrs, f"{name}_ns": at})
+
+def _check_spans(events: list[Event], spans: list[tuple[int, str, Any]]) -> None:
+    """Refuse events whose span of time cannot be read."""
+    if not spans:
+        return
+    _, kind = parse_stamps(pa.array([str(text) for _, _, text in spans], pa.string()))
+    for (i, name, text), read in zip(spans, kind.tolist(), strict=True):
+        if read == BAD:
+            detail = f"attrs.{name} is no time: {clip(repr(text))}"
+            events[i] = replace(events[i], fault=Fault.BAD_EVENT, detail=detail)
 
 
 def _check_attrs(kind: str, attrs: Mapping[str, Any]) -> str:

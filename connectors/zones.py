@@ -6,7 +6,6 @@ twice. Which pass of such an hour a stamp means depends on the stamps of the sam
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,11 +15,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numba
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from connectors.stamps import BAD, LOCAL, parse_stamps
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = datetime(1969, 1, 1, tzinfo=UTC), datetime(2110, 1, 1, tzinfo=UTC)
 _NS = 1_000_000_000
+_DAY_NS = 86_400 * _NS
+_DATE_LENGTH = 10
 PLAIN, GAP, TWICE = 0, 1, 2
 _MIN = int(np.iinfo(np.int64).min)
 
@@ -112,11 +116,40 @@ def zone_table(name: str) -> ZoneTable:
     )
 
 
-def utc_offset_ns(name: str, utc_ns: int) -> int:
-    """Return local minus UTC in a zone at an instant."""
-    first, changes = zone_changes(name)
-    i = bisect_right(changes, (utc_ns // _NS, 1 << 30))
-    return (changes[i - 1][1] if i else first) * _NS
+def instant_ns(text: str, zone: str, *, end: bool = False) -> int:
+    """Return the instant that a text in attributes means.
+
+    Parameters
+    ----------
+    text : str
+        ISO 8601; without offset it is local time. Of an hour that occurs twice the first pass
+        counts, and a time that the clock change skipped is as much later.
+    zone : str
+        IANA name.
+    end : bool
+        Whether the text is the end of a span: a date alone then means that day too.
+
+    Raises
+    ------
+    ValueError
+        If it is no time.
+    KeyError
+        If there is no such zone.
+
+    Examples
+    --------
+    >>> instant_ns("1970-01-02", "Asia/Shanghai", end=True) // 10**9 / 3600
+    40.0
+    """
+    ns, kind = parse_stamps(pa.array([text], pa.string()))
+    if kind[0] == BAD:
+        raise ValueError(f"{text!r} is no time; wanted ISO 8601")
+    if kind[0] == LOCAL:
+        if end and len(text.strip()) <= _DATE_LENGTH:
+            ns[0] += _DAY_NS
+        nobody = np.zeros(1, np.int32)
+        LocalTime([zone]).to_utc(ns, kind, np.zeros(1, np.uint8), nobody, nobody, FoldMemory())
+    return int(ns[0])
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from connectors.stamps import BAD, LOCAL, NO_TIME, parse_stamps
 from connectors.stamps import UTC as ABSOLUTE
-from connectors.zones import FoldMemory, LocalTime, utc_offset_ns, zone_table
+from connectors.zones import FoldMemory, LocalTime, instant_ns, zone_table
 from tests.connectors.helpers import ns
 
 EPOCH = datetime(1970, 1, 1)
@@ -163,16 +163,6 @@ def test_local_time_is_what_zoneinfo_says(rows: list[tuple[datetime, int]]) -> N
             assert instant == wall_ns(first.astimezone(UTC))
 
 
-@pytest.mark.parametrize("name", ZONES)
-def test_offsets_are_what_zoneinfo_says(name: str) -> None:
-    zone = ZoneInfo(name)
-    for day in range(0, 365 * 60, 13):
-        instant = datetime(1975, 1, 1, 5, tzinfo=UTC) + timedelta(days=day)
-        span = instant.astimezone(zone).utcoffset()
-        assert span is not None
-        assert utc_offset_ns(name, wall_ns(instant)) == wall_ns(EPOCH + span)
-
-
 def test_unknown_zones_are_named() -> None:
     with pytest.raises(KeyError, match="Asia/Shangai"):
         zone_table("Asia/Shangai")
@@ -254,3 +244,25 @@ def test_offset_of_stamps_is_kept_apart_from_their_zone() -> None:
     got, kind = parse_stamps(pa.array([when.isoformat()]))
     assert got[0] == ns("2024-07-01T04:00")
     assert kind[0] == ABSOLUTE
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "want"),
+    [
+        ("2024-07-02T08:00", False, "2024-07-02T06:00"),
+        ("2024-07-02", False, "2024-07-01T22:00"),
+        ("2024-07-02", True, "2024-07-02T22:00"),
+        ("20240702 ", True, "2024-07-02T22:00"),
+        ("2024-07-02T08:00Z", True, "2024-07-02T08:00"),
+        ("2024-03-30", True, "2024-03-30T23:00"),
+        ("2024-10-27T02:30", False, "2024-10-27T00:30"),
+        ("2024-03-31T02:30", False, "2024-03-31T01:30"),
+    ],
+)
+def test_instants_of_attributes(text: str, end: bool, want: str) -> None:
+    assert instant_ns(text, "Europe/Madrid", end=end) == ns(want)
+
+
+def test_instants_that_are_none() -> None:
+    with pytest.raises(ValueError, match="'some day' is no time"):
+        instant_ns("some day", "UTC")
