@@ -1,0 +1,45 @@
+"""`gridwarden bench …`: runs the benchmarks of a checkout."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+BENCHES = {
+    "throughput": ("bench.throughput", "Whole replay at scale: rows a second, bytes a meter."),
+    "nab": ("bench.nab", "Numenta Anomaly Benchmark, beside the published figures."),
+    "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
+    "plants": ("bench.quality.plants", "Closed plants made from a real one."),
+    "surges": ("bench.quality.surges", "Surges planted into real counts."),
+    "silence": ("bench.quality.silence", "Power cut, dead concentrator or one silent person."),
+}
+QUALITY = ("homes", "plants", "surges", "silence")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name", type=click.Choice(["quality", *BENCHES]))
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def bench(name: str, options: tuple[str, ...]) -> int:
+    """Measure quality and speed; answers are asserted before figures are printed.
+
+    `quality` runs homes, plants, surges and silence. OPTIONS go to the benchmark (--json FILE,
+    --help …).
+    """
+    chosen = QUALITY if name == "quality" else (name,)
+    code = 0
+    for one in chosen:
+        module, title = BENCHES[one]
+        click.echo(f"# {one}: {title}")
+        try:
+            main = importlib.import_module(module).main
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("bench"):
+                raise
+            raise click.ClickException(
+                f"the benchmarks are not part of the installed package; run this in a checkout "
+                f"of the project (looked in {Path.cwd()})"
+            ) from None
+        code = max(code, int(main(list(options)) or 0))
+    return code
