@@ -249,7 +249,7 @@ class Detector(ABC):
     def _step(self, frame: Frame, out: Signals) -> None:
         """Score each slot with what was known before it, then learn from it; fill `out`."""
 
-    def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
+    def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:  # noqa: ARG002
         """Return named facts of the present episode, arrays of shape (M,)."""
         return {}
 

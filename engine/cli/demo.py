@@ -133,8 +133,8 @@ def _tasks(console: Any, store: str) -> None:
         names = {w.worker_id: w.name for w in opened.rosters.workers()}
         tasks = opened.tasks.list()
         for task in tasks[-15:]:
-            worker = task.worker or "—"
-            why = opened.changes(task.alert_ids[0])[0].reason[lang]
+            worker = task.assignee or "—"
+            why = task.reason_zh if lang == "zh" else task.reason_en
             table.add_row(
                 f"{names.get(worker, '')} {worker}".strip(),
                 f"{MARKS[task.level]} {task.level}",
