@@ -19,10 +19,11 @@ IntArray = NDArray[Any]
 def carry(old: Intake, new: Intake) -> None:
     """Copy the state of all meters that both know, by meter id, into `new`, which is empty.
 
-    A meter whose class, kind or lateness changed starts anew.
+    A meter whose class, kind or lateness changed starts anew; what it held is accepted.
     """
     found = pc.index_in(old.registry.meters.meter_id, value_set=new.registry.meters.meter_id)
     to = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    left = np.ones(len(old.registers), bool)
     keys = [_key(new, j) for j in range(len(new.classes))]
     for i in range(len(old.classes)):
         if (key := _key(old, i)) not in keys:
@@ -33,11 +34,13 @@ def carry(old: Intake, new: Intake) -> None:
         mine = mine[old.registry.meters.register[mine] == new.registry.meters.register[to[mine]]]
         _carry_bits(old, new, i, j, mine, to[mine])
         _carry_ring(old, new, i, j, mine[old.place[mine] < 0], to)
-        _carry_registers(old, new, i, j, mine[old.place[mine] >= 0], to)
+        registers = mine[old.place[mine] >= 0]
+        left[old.place[registers]] = False
+        _carry_registers(old, new, i, j, registers, to)
         new.last_ns[to[mine]] = old.last_ns[mine]
         new.last_value[to[mine]] = old.last_value[mine]
         _carry_late(old, new, i, j, mine, to[mine])
-    new.adopt_settled(old)
+    old.accept(np.flatnonzero(left))
 
 
 def _key(intake: Intake, i: int) -> tuple[Any, ...]:
@@ -71,12 +74,10 @@ def _ring(intake: Intake, i: int) -> tuple[NDArray[np.float32], NDArray[np.int64
 
 def _carry_bits(old: Intake, new: Intake, i: int, j: int, rows: IntArray, to: IntArray) -> None:
     source, target = _bits(old, i), _bits(new, j)
-    width = new.registry.class_sizes[j]
     before = np.unpackbits(source, axis=1, bitorder="little")
     after = np.zeros((len(target), target.shape[1] * 8), np.uint8)
     after[:, new.registry.meters.class_row[to]] = before[:, old.registry.meters.class_row[rows]]
     target[...] = np.packbits(after, axis=1, bitorder="little")
-    assert width <= after.shape[1]
     _tags(new, j)[...] = _tags(old, i)
 
 
@@ -130,6 +131,7 @@ def erase(intake: Intake, rows: IntArray) -> None:
         intervals = mine[intake.place[mine] < 0]
         ring[:, -1 - intake.place[intervals]] = np.nan
         registers = intake.place[mine[intake.place[mine] >= 0]]
+        intake.accept(registers)
         blank = empty(REGISTER, len(registers))
         blank["token"], blank["late_edge"] = NO_TOKEN, np.nan
         intake.registers[registers] = blank

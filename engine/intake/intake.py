@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.records import Fault, Status
+from connectors.records import Status
 from engine.intake import growth, kernel
 from engine.intake.layout import (
     CLASS,
@@ -28,6 +28,8 @@ from engine.intake.limits import (
     KEPT_S,
     LONGEST_GAP_INTERVALS,
     LONGEST_GAP_S,
+    SNAP_DAILY_S,
+    SNAP_S,
     limits_of,
 )
 
@@ -140,6 +142,9 @@ class Intake:
             c = classes[i]
             c["interval_s"], c["phase_s"], c["lateness_s"] = key.interval_s, key.phase_s, late_s
             c["gap_s"] = max(LONGEST_GAP_S, int(LONGEST_GAP_INTERVALS * key.interval_s))
+            c["snap_s"] = min(key.interval_s // 4, SNAP_S)
+            if key.interval_s >= 86_400:
+                c["snap_s"] = SNAP_DAILY_S
             c["kept"] = max(2, KEPT_S // key.interval_s)
             c["bits_at"], c["bits_tag"] = at["bits"], at["bit_tag"]
             c["bits_row"] = (len(order) + 7) // 8
@@ -244,18 +249,20 @@ class Intake:
 
     def flush(self) -> Settled:
         """Accept all rows still held: nothing more will come that could refute them."""
-        before = self.settled()
-        held = np.flatnonzero(self.registers["token"] != NO_TOKEN)
-        tokens = self.registers["token"][held]
+        self.accept(np.arange(len(self.registers)))
+        return self.settled()
+
+    def accept(self, places: NDArray[Any]) -> None:
+        """Settle the held rows of some registers (by place in :attr:`registers`) as good."""
+        held = places[self.registers["token"][places] != NO_TOKEN]
+        records = empty(SETTLED, len(held))
+        records["token"] = self.registers["token"][held]
         was_late = self.registers["flags"][held] & HELD_LATE != 0
+        records["status"] = np.where(was_late, Status.LATE, Status.PROCESSED)
         self.registers["token"][held] = NO_TOKEN
         self.registers["flags"][held] &= ~np.uint8(HELD_LATE)
-        status = np.where(was_late, Status.LATE, Status.PROCESSED).astype(np.uint8)
-        return Settled(
-            np.concatenate([before.token, tokens]),
-            np.concatenate([before.status, status]),
-            np.concatenate([before.fault, np.full(len(held), Fault.OK, np.uint8)]),
-        )
+        self._settled = np.concatenate([self._settled[: self._counts[1]], records])
+        self._counts[1] = len(self._settled)
 
     # -- slots ----------------------------------------------------------------------------
 
@@ -336,6 +343,7 @@ class Intake:
         """
         new = Intake(registry, lateness_s, *self._ahead)
         growth.carry(self, new)
+        new.adopt_settled(self)
         self.__dict__.update(new.__dict__)
 
     def adopt_settled(self, other: Intake) -> None:

@@ -17,7 +17,7 @@ from numba import njit
 from connectors.records import Fault, Status
 from detectors.base import NS
 from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
-from engine.intake.limits import FLAT, LOW_READINGS, SNAP_S
+from engine.intake.limits import FLAT, LOW_READINGS
 
 jit = njit(cache=True, nogil=True, error_model="numpy")
 part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -116,7 +116,7 @@ def put(c, column, stamp_end, scale, ts_ns, value, first_open, ring, ring_tags):
         slot -= 1
     if value < 0.0:
         return slot, QUARANTINED, NEGATIVE
-    if abs(off) > min(interval_ns // 4, SNAP_S * NS):
+    if abs(off) > c.snap_s * NS:
         return slot, QUARANTINED, OFF_GRID
     amount = value * scale
     if amount > c.most * (max(1.0, scale) if c.grows else 1.0):
@@ -344,38 +344,46 @@ def back_fill(
     c, class_index, row, g, stamp, level, scale, first_open, arrival_ns, back, jump,
     bits, bit_tags, late, counts,
 ):  # fmt: skip
-    """Take a reading older than those kept: it tells of the slots since the one before it."""
-    start = (stamp - c.phase_s) // c.interval_s * c.interval_s + c.phase_s
-    edge = level if start == stamp else np.nan
-    before = np.int64(g.late_stamp)
-    if before != NO_STAMP and stamp > before:
-        gap = stamp - before
-        rise = level - g.late_level
-        flat = abs(rise) <= FLAT * abs(level)
-        if (gap <= c.gap_s or flat) and -back <= rise <= jump * max(gap / 3600.0, 1.0):
-            rise = max(rise, 0.0)
-            slot = (before - c.phase_s) // c.interval_s
-            left = g.late_edge
-            end = (slot + 1) * c.interval_s + c.phase_s
-            while end <= stamp:
-                right = g.late_level + rise * ((end - before) / gap)
-                if (
-                    not np.isnan(left)
-                    and first_open - c.kept <= slot < first_open
-                    and not filled(c, bits, bit_tags, slot, row)
-                ):
-                    mark(c, bits, bit_tags, slot, row, np.bool_(True))
-                    use = np.float32(max(right - left, 0.0) * scale)
-                    note(late, counts, class_index, slot, row, use, arrival_ns)
-                left = right
-                slot += 1
-                end += c.interval_s
-            edge = left
-    elif stamp == before:
-        return
+    """Take a reading older than those kept: it tells of the slots between it and the last such.
+
+    Only slots that never had an amount are amended: of the others more was known once.
+    """
+    other, other_level = np.int64(g.late_stamp), g.late_level
+    # Upwards, the slot in which the last one lay goes on from its edge.
+    left = g.late_edge if stamp > other else level
     g.late_stamp = stamp
     g.late_level = level
-    g.late_edge = edge
+    start = (stamp - c.phase_s) // c.interval_s * c.interval_s + c.phase_s
+    g.late_edge = level if start == stamp else np.nan
+    if other in (NO_STAMP, stamp):
+        return
+    from_s, from_level, to_s, to_level = other, other_level, stamp, level
+    if stamp < other:
+        from_s, from_level, to_s, to_level = stamp, level, other, other_level
+    gap = to_s - from_s
+    rise = to_level - from_level
+    flat = abs(rise) <= FLAT * abs(to_level)
+    if not (gap <= c.gap_s or flat) or not -back <= rise <= jump * max(gap / 3600.0, 1.0):
+        return
+    rise = max(rise, 0.0)
+    slot = (from_s - c.phase_s) // c.interval_s
+    if slot * c.interval_s + c.phase_s < from_s and stamp < other:
+        left = np.nan
+    if slot < first_open - c.kept:
+        slot = first_open - c.kept
+        left = np.nan
+    end_s = (slot + 1) * c.interval_s + c.phase_s
+    while end_s <= to_s and slot < first_open:
+        right = from_level + rise * ((end_s - from_s) / gap)
+        if not np.isnan(left) and not filled(c, bits, bit_tags, slot, row):
+            mark(c, bits, bit_tags, slot, row, np.bool_(True))
+            use = np.float32(max(right - left, 0.0) * scale)
+            note(late, counts, class_index, slot, row, use, arrival_ns)
+        left = right
+        slot += 1
+        end_s += c.interval_s
+    if stamp > other and start != stamp and end_s > to_s:
+        g.late_edge = left
 
 
 @part

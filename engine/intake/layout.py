@@ -25,6 +25,7 @@ CLASS = np.dtype(
         ("phase_s", np.int64),
         ("lateness_s", np.int64),
         ("gap_s", np.int64),  # longest gap between readings that is interpolated
+        ("snap_s", np.int64),  # how far off the grid an interval stamp may be
         ("kept", np.int64),  # closed slots that late readings still amend
         ("bits_at", np.int64),  # filled bits: first byte
         ("bits_row", np.int64),  # bytes per slot

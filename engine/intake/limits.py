@@ -60,6 +60,8 @@ KEPT_S = 7 * 86_400
 """How far back late readings amend closed slots."""
 SNAP_S = 60
 """Interval stamps this far off the grid (at most a quarter of the interval) are moved onto it."""
+SNAP_DAILY_S = 3_660
+"""The same for slots of a day or more: their grid is that of standard time."""
 
 
 def limits_of(utility: str) -> Limits:

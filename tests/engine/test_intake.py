@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from connectors.records import Fault, Status
-from engine.intake import Intake, IntakeError
+from engine.intake import HELD, Intake, IntakeError
 from tests.engine.intake_kit import NS, T0, Driver, real, registry
 
 HOUR = 3600
@@ -174,6 +174,39 @@ def test_back_fill_amends_closed_slots() -> None:
         [3.0] * 19 + [NAN] + [3.0] * 13, nan_ok=True
     )
     assert np.isnan(d.row(1, T0 + 9 * HOUR, T0 + 20 * HOUR)).all()
+
+
+def test_back_fill_from_the_newest_back() -> None:
+    d = back_fill(slice(None, None, -1))
+    assert d.counts["late"] == 10
+    row = d.row(0, T0, T0 + 33 * HOUR)
+    want = [3.0] * 9 + [NAN] + [3.0] * 9 + [NAN] + [3.0] * 13
+    assert row == pytest.approx(want, nan_ok=True)
+
+
+def test_back_fill_between_the_marks() -> None:
+    reg = registry({}, {})
+    d = Driver(reg, [HOUR])
+    for i in [*range(6), *range(20, 30)]:
+        d.feed([0, 1], [T0 + i * HOUR + 600] * 2, [10 * i, 10 * i])
+    late = np.arange(6, 20)
+    d.feed(0 * late, T0 + late * HOUR + 600, 10 * late, 0 * late + d.now_s)
+    d.finish()
+    row = d.row(0, T0, T0 + 30 * HOUR)
+    # Neither edge of the slots in which the back-fill begins and ends is known any more.
+    want = [NAN] + [10.0] * 4 + [NAN] + [10.0] * 13 + [NAN] * 2 + [10.0] * 8 + [NAN]
+    assert row == pytest.approx(want, nan_ok=True)
+
+
+def test_daily_stamps_may_be_an_hour_off_in_summer() -> None:
+    day = 24 * HOUR
+    spec = {"register": False, "interval_s": day, "phase_s": -HOUR}
+    d = Driver(registry(spec), [day])
+    d.feed([0] * 3, [T0 - HOUR, T0 - HOUR + day, T0 - 2 * HOUR + 2 * day], [1, 2, 3])
+    d.finish(60)
+    assert d.counts["processed"] == 3
+    slots = [T0 // day - 1 + i for i in range(3)]
+    assert [float(d.amounts[0, k][0]) for k in slots] == [1.0, 2.0, 3.0]
 
 
 def test_late_readings_within_reach_amend() -> None:
@@ -342,7 +375,10 @@ def test_grow_keeps_what_it_knew_and_forget_erases_it() -> None:
             d.row(i, T0 + 5 * HOUR, T0 + 11 * HOUR) for d, i in ((grown, place[k]), (plain, k))
         )
         assert got == want
+    plain.feed([0], [plain.now_s], [9e9])
+    assert plain.status[plain.taken - 1] == HELD
     plain.intake.forget(np.array([0, 1], np.int32))
+    assert plain.intake.settled().token.tolist() == [plain.taken - 1]
     fresh = Driver(plain.registry, [HOUR]).intake
     (_, left), (_, blank) = plain.intake.snapshot(), fresh.snapshot()
     first = int(plain.intake.place[0])
