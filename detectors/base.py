@@ -238,7 +238,7 @@ class Detector(ABC):
 
     # -- what authors write ---------------------------------------------------------------
 
-    def _configure(self) -> None:
+    def _configure(self) -> None:  # noqa: B027 (most detectors have nothing to derive)
         """Derive constants from ``self.params`` before the state is allocated."""
 
     @abstractmethod

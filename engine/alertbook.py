@@ -114,7 +114,9 @@ class AlertBook:
             column = watch.columns[name]
             onset = int(column.onset_ns[raised.row])
             for fact, value in said["facts"].items():
-                facts.setdefault(fact, number(value))
+                # The onset is a field of its own, as a time; a slot number means nothing outside.
+                if fact != "onset" and number(value) is not None:
+                    facts.setdefault(fact, number(value))
             signals.append(
                 {
                     "name": name,
