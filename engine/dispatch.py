@@ -198,7 +198,7 @@ def _ended(book: Book, change: AlertChange, at_ns: int) -> None:
     """Drop a held alert that is resolved or cancelled; tell its task, or call it off unsigned."""
     _unhold(book, change.alert_id, "gone", at_ns)
     link = book.links.get(change.alert_id)
-    if link is None or link.state == change.state:
+    if link is None:
         return
     task = book.tasks[link.task_id]
     counts = {

@@ -1,9 +1,9 @@
 """A shard's state as one immutable file: arrays and a JSON header in an uncompressed zip.
 
 ``write`` → temporary file, fsync, rename, fsync of the folder; so a name that is there is whole,
-unless the disk tore it: the name carries the hash of the content, and a file that does not match
-is refused by name. No pickle, ever. Arrays begin at multiples of 64 bytes and are mapped from the
-file, so restoring one detector reads its arrays only. Any zip tool and ``numpy.load`` open it.
+unless the disk tore it. Every array has its SHA-256 in the header, the header has its own in the
+file's name and in the store: what does not match is refused by name. No pickle, ever. Arrays begin
+at multiples of 64 bytes and are mapped from the file. Any zip tool and ``numpy.load`` open it.
 """
 
 from __future__ import annotations
@@ -71,12 +71,11 @@ class Snapshot(NamedTuple):
     arrays: Mapping[str, NDArray[Any]]
 
 
-class _Hashing(io.RawIOBase):
-    """Passes bytes on and hashes them; not seekable, so the zip is written front to back."""
+class _Forward(io.RawIOBase):
+    """A file that is only written front to back, so that the zip never goes back to mend a header."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
-        self.hash = hashlib.sha256()
         self.position = 0
 
     def writable(self) -> bool:
@@ -86,11 +85,12 @@ class _Hashing(io.RawIOBase):
         return False
 
     def write(self, data: Any) -> int:
-        self.hash.update(data)
-        self.file.write(data)
-        size = memoryview(data).nbytes
-        self.position += size
-        return size
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):  # an unbuffered file may take less than it is given
+            done += self.file.write(view[done:])
+        self.position += done
+        return done
 
     def tell(self) -> int:
         return self.position
@@ -150,21 +150,19 @@ class SnapshotFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{_safe(shard)}.e{epoch}.{os.getpid()}.tmp"
         temporary.unlink(missing_ok=True)
-        full = {"schema": SCHEMA, "shard": shard, "epoch": epoch, "offset": offset, "state": header}
+        about = {"schema": SCHEMA, "shard": shard, "epoch": epoch, "offset": offset}
         try:
             with self._open(temporary) as file:
-                sink = _Hashing(file)
-                _write_zip(sink, full, arrays)
+                sink = _Forward(file)
+                digest, state_hash = _write_zip(sink, about, header, arrays)
                 file.flush()
                 os.fsync(file.fileno())
-            digest = sink.hash.hexdigest()
             name = f"{_safe(shard)}.e{epoch:06d}.o{offset:014d}.{digest[:16]}.snap"
             temporary.rename(self.folder / name)
             _sync_folder(self.folder)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise _explain(error, self.folder, shard, arrays) from error
-        state_hash = state_digest(header, arrays)
         return SnapshotRef(shard, epoch, offset, name, digest, sink.position, state_hash)
 
     def retain(self, refs: Sequence[SnapshotRef], current: SnapshotRef | None) -> list[str]:
@@ -192,24 +190,20 @@ class SnapshotFolder:
         """
         path = self.folder / ref.file
         try:
-            found = _digest(path)
-        except OSError as error:
+            header, arrays = _open_zip(path)
+            _verify(ref, path, header, arrays)
+        except Exception as error:  # what a torn file does to zipfile, the file decides
             raise TornSnapshot(
-                f"snapshot {path}: cannot be read: {error.strerror}; "
+                f"snapshot {path}: is torn ({error or type(error).__name__}); "
                 "restore it from a backup, or go on from the one before"
             ) from error
-        if found != ref.sha256:
-            raise TornSnapshot(
-                f"snapshot {path}: is torn (content hash {found[:16]}, wanted {ref.sha256[:16]}); "
-                "restore it from a backup, or go on from the one before"
-            )
-        header, arrays = _open_zip(path)
-        if int(header["schema"]) > SCHEMA:
+        full = json.loads(header)
+        if int(full["schema"]) > SCHEMA:
             raise SnapshotFileError(
-                f"snapshot {path}: container schema {header['schema']}, this program knows up to "
+                f"snapshot {path}: container schema {full['schema']}, this program knows up to "
                 f"{SCHEMA}; start the newer program"
             )
-        return Snapshot(ref, header["state"], arrays)
+        return Snapshot(ref, full["state"], arrays)
 
     def newest(self, refs: Sequence[SnapshotRef]) -> Snapshot | None:
         """Open the newest whole snapshot of `refs` (newest first); None where there are none.
@@ -244,12 +238,17 @@ def state_digest(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     >>> state_digest({}, {"a": np.zeros(2)}) == state_digest({}, {"a": np.zeros(2)})
     True
     """
-    digest = hashlib.sha256(_json(header))
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
-        digest.update(f"\x1f{name}\x1f{array.dtype.str}\x1f{array.shape}\x1f".encode())
-        digest.update(_bytes_of(array))
-    return digest.hexdigest()
+    digests = {}
+    for name, array in arrays.items():
+        digest = hashlib.sha256()
+        for piece in _pieces(np.asarray(array, order="C")):
+            digest.update(piece)
+        digests[name] = digest.hexdigest()
+    return _state_digest(header, digests)
+
+
+def _state_digest(header: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    return hashlib.sha256(_json({"state": header, "arrays": digests})).hexdigest()
 
 
 # -- the container ------------------------------------------------------------------------------
@@ -274,21 +273,24 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _write_zip(
-    sink: _Hashing, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-) -> None:
+    sink: _Forward,
+    about: Mapping[str, Any],
+    header: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+) -> tuple[str, str]:
+    """Write everything; return the hash of the header (and so of all) and that of the state."""
+    digests: dict[str, str] = {}
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_member(HEADER, 0), _json(header))
         for name in sorted(arrays):
-            array = np.asarray(arrays[name], order="C")
-            prefix = io.BytesIO()
-            np.lib.format.write_array_header_2_0(
-                prefix, np.lib.format.header_data_from_array_1_0(array)
-            )
-            info = _member(f"{name}.npy", sink.position)
-            with archive.open(info, "w", force_zip64=True) as member:
-                member.write(prefix.getvalue())
-                for piece in _pieces(array):
-                    member.write(piece)
+            digest = hashlib.sha256()
+            with archive.open(_member(f"{name}.npy", sink.position), "w", force_zip64=True) as file:
+                for piece in _pieces(np.asarray(arrays[name], order="C")):
+                    digest.update(piece)
+                    file.write(piece)
+            digests[name] = digest.hexdigest()
+        full = _json({**about, "state": header, "arrays": digests})
+        archive.writestr(_member(HEADER, sink.position), full)
+    return hashlib.sha256(full).hexdigest(), _state_digest(header, digests)
 
 
 def _member(name: str, position: int) -> zipfile.ZipInfo:
@@ -301,12 +303,12 @@ def _member(name: str, position: int) -> zipfile.ZipInfo:
     return info
 
 
-def _bytes_of(array: NDArray[Any]) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
-
-
-def _pieces(array: NDArray[Any]) -> Iterator[memoryview]:
-    data = _bytes_of(array)
+def _pieces(array: NDArray[Any]) -> Iterator[bytes | memoryview]:
+    """Yield an array as an npy file, in pieces."""
+    prefix = io.BytesIO()
+    np.lib.format.write_array_header_2_0(prefix, np.lib.format.header_data_from_array_1_0(array))
+    yield prefix.getvalue()
+    data = array.reshape(-1).view(np.uint8).data
     for start in range(0, len(data), _PIECE_BYTES):
         yield data[start : start + _PIECE_BYTES]
 
@@ -314,14 +316,14 @@ def _pieces(array: NDArray[Any]) -> Iterator[memoryview]:
 class _Mapped(Mapping[str, NDArray[Any]]):
     """Arrays of a snapshot file, mapped from it one by one (read-only)."""
 
-    def __init__(self, path: Path, spans: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, spans: Mapping[str, tuple[int, int]]) -> None:
         self._spans = spans
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        start = self._spans[name]
-        head = io.BytesIO(self._map[start : start + 65_536])
+        start, size = self._spans[name]
+        head = io.BytesIO(self._map[start : start + min(size, 65_536)])
         version = np.lib.format.read_magic(head)
         if version != (2, 0):
             raise SnapshotFileError(f"snapshot: array {name!r} has npy version {version}")
@@ -332,6 +334,12 @@ class _Mapped(Mapping[str, NDArray[Any]]):
         array = np.frombuffer(self._map, dtype, count, start + head.tell())
         return array.reshape(shape)
 
+    def digest(self, name: str) -> str:
+        """Return the hash of an array as it lies in the file."""
+        start, size = self._spans[name]
+        with memoryview(self._map) as whole, whole[start : start + size] as data:
+            return hashlib.sha256(data).hexdigest()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._spans)
 
@@ -339,23 +347,34 @@ class _Mapped(Mapping[str, NDArray[Any]]):
         return len(self._spans)
 
 
-def _open_zip(path: Path) -> tuple[dict[str, Any], _Mapped]:
-    spans: dict[str, int] = {}
+def _open_zip(path: Path) -> tuple[bytes, _Mapped]:
+    spans: dict[str, tuple[int, int]] = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        header = json.loads(archive.read(HEADER))
+        header = archive.read(HEADER)
         for info in archive.infolist():
             if info.filename.endswith(".npy"):
                 file.seek(info.header_offset)
-                fields = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
-                name_bytes, extra_bytes = fields[-2:]
+                head = file.read(_LOCAL_HEADER.size)
+                if len(head) < _LOCAL_HEADER.size:
+                    raise ValueError(f"{info.filename} lies beyond its end")
+                name_bytes, extra_bytes = _LOCAL_HEADER.unpack(head)[-2:]
                 data = info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes
-                spans[info.filename.removesuffix(".npy")] = data
+                spans[info.filename.removesuffix(".npy")] = data, info.file_size
     return header, _Mapped(path, spans)
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _verify(ref: SnapshotRef, path: Path, header: bytes, arrays: _Mapped) -> None:
+    """Raise ValueError where a file is not what it was when it was written."""
+    if path.stat().st_size != ref.nbytes:
+        raise ValueError(f"{path.stat().st_size:,} bytes, wanted {ref.nbytes:,}")
+    if hashlib.sha256(header).hexdigest() != ref.sha256:
+        raise ValueError("its header was altered")
+    wanted = json.loads(header)["arrays"]
+    if set(wanted) != set(arrays):
+        raise ValueError("arrays are missing")
+    for name in arrays:
+        if arrays.digest(name) != wanted[name]:
+            raise ValueError(f"array {name!r} was altered")
 
 
 def _sync_folder(folder: Path) -> None:

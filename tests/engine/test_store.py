@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -166,6 +167,19 @@ def test_two_shards_commit_at_the_same_time(url: str, store: Store) -> None:
         thread.join()
     assert len(store.alerts()) == len(store.tasks.list()) == 20
     assert {row.offset for row in store.shards()} == {9}
+
+
+def test_a_writer_locks_before_it_reads(lite: Store) -> None:
+    """Else two that read first and write then would refuse each other instead of waiting."""
+    other = sqlite3.connect(str(lite.database.engine.url.database), timeout=0)
+    with lite.database.write() as connection:
+        connection.execute(text("SELECT 1 FROM shards"))
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+    with lite.database.read() as connection:
+        connection.execute(text("SELECT 1 FROM shards"))
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
 
 
 # -- commits ----------------------------------------------------------------------------------------

@@ -410,7 +410,9 @@ def test_nobody_is_sent_by_a_shadow_rule_a_rule_without_route_or_in_a_shadow_pla
 
 def test_rules_group_by_place_and_do_not_repeat_themselves(town: Town) -> None:
     town.store.desk = desk(
-        rule("surge", group=Group("community", 3600)), rule("leak", dedupe=Dedupe("subject", 7200))
+        rule("surge", group=Group("community", 3600)),
+        rule("leak", dedupe=Dedupe("subject", 7200)),
+        rule("fall", dedupe=Dedupe("subject", 7200), hard_danger=True),
     )
     town.tell(*(change(f"h{i}", rule="surge", at=T0 + i * MINUTE) for i in range(3)))
     assert town.one().alerts == 3
@@ -420,12 +422,13 @@ def test_rules_group_by_place_and_do_not_repeat_themselves(town: Town) -> None:
     finish(town, town.one(subject="h1"), T0 + 1)
     town.tell(change("h1", rule="leak", onset=T0 + HOUR, at=T0 + HOUR))
     assert town.tasks.list(subject="h1") == []
-    # Hard danger is never taken for the same again.
-    town.tell(change("h1", rule="leak", onset=T0 + HOUR + 1000, at=T0 + HOUR, level=Level.RED))
+    town.tell(change("h1", rule="leak", onset=T0 + 3 * HOUR, at=T0 + 3 * HOUR))
     assert len(town.tasks.list(subject="h1")) == 1
-    finish(town, town.one(subject="h1"), T0 + HOUR)
-    town.tell(change("h1", rule="leak", onset=T0 + 4 * HOUR, at=T0 + 4 * HOUR))
-    assert len(town.tasks.list(subject="h1")) == 1
+    # Hard danger that began after somebody looked is never taken for the same again.
+    town.tell(change("h2", rule="fall"))
+    finish(town, town.one(subject="h2"), T0 + 1)
+    town.tell(change("h2", rule="fall", onset=T0 + HOUR, at=T0 + HOUR))
+    assert len(town.tasks.list(subject="h2")) == 1
 
 
 def test_whom_to_call_before_a_visit_is_in_the_task(town: Town) -> None:

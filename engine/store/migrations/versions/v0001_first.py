@@ -74,7 +74,7 @@ def upgrade() -> None:
             )
         },
     )
-    op.create_index(op.f("ix_alerts_state_level"), "alerts", ["state", "level"], unique=False)
+    op.create_index(op.f("ix_alerts_state_at_ns"), "alerts", ["state", "at_ns"], unique=False)
     op.create_index(op.f("ix_alerts_subject_id"), "alerts", ["subject_id"], unique=False)
     op.create_table(
         "audit_log",
@@ -358,6 +358,7 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_tasks_state_escalate_ns"), "tasks", ["state", "escalate_ns"], unique=False
     )
+    op.create_index(op.f("ix_tasks_subject_id"), "tasks", ["subject_id"], unique=False)
     op.create_table(
         "workers",
         sa.Column("worker_id", sa.Text(), nullable=False),
