@@ -87,6 +87,8 @@ def open_rows(
     """
     if path == "-":
         return _open_stdin(columns, numbers, nested, multiline)
+    if Path(path).is_dir():
+        raise InputError(path, "is a folder", wanted=f"a file with {columns.what}")
     kind = format_of(path)
     if kind == "parquet":
         return ParquetRows(path, columns, skip_rows=skip_rows, batch_rows=batch_rows)

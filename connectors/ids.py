@@ -68,34 +68,66 @@ def _find(data, i, n, h, slots, text, start):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _lookup(data, offsets, slots, text, start, rows, after, previous, out):  # type: ignore[no-untyped-def]
-    """Write the row of each id to `out`; return the last entry seen."""
+def _follow(data, offsets, slots, text, start, rows, after, previous, out):  # type: ignore[no-untyped-def]
+    """Write rows to `out` as long as ids come in a known order; return (rows done, last entry)."""
     misses = 0
-    for r in range(len(offsets) - 1):
+    n_rows = len(offsets) - 1
+    for r in range(n_rows):
         i = np.int64(offsets[r])
         n = np.int64(offsets[r + 1]) - i
-        # The memo pays in file order and costs cache misses in random order, hence the give-up.
-        # A second step gets over a meter that is missing this time, and keeps the order as it is.
-        if misses < 512 + r // 4:
-            guess = np.int64(after[previous])
+        guess = np.int64(after[previous])
+        s = np.int64(start[guess])
+        hit = _equal(data, i, n, text, s, np.int64(start[guess + 1]) - s)
+        if not hit:
+            # One step further gets over a meter that is missing, and keeps the order as it is.
+            guess = np.int64(after[guess])
             s = np.int64(start[guess])
             hit = _equal(data, i, n, text, s, np.int64(start[guess + 1]) - s)
-            if not hit:
-                guess = np.int64(after[guess])
-                s = np.int64(start[guess])
-                hit = _equal(data, i, n, text, s, np.int64(start[guess + 1]) - s)
-            if hit:
-                previous = guess
-                out[r] = rows[guess]
-                continue
-            misses += 1
-        entry, _ = _find(data, i, n, _hash(data, i, i + n), slots, text, start)
-        if entry < 0:
-            out[r] = -1
+        if hit:
+            previous = guess
+            out[r] = rows[guess]
             continue
-        after[previous] = entry
-        previous = entry
-        out[r] = rows[entry]
+        misses += 1
+        entry, _ = _find(data, i, n, _hash(data, i, i + n), slots, text, start)
+        out[r] = -1
+        if entry >= 0:
+            after[previous] = entry
+            previous = entry
+            out[r] = rows[entry]
+        if misses > 512 + r // 4:  # no order to follow
+            return r + 1, previous
+    return n_rows, previous
+
+
+@numba.njit(cache=True, nogil=True)
+def _lookup(data, offsets, slots, text, start, rows, after, previous, first, out):  # type: ignore[no-untyped-def]
+    """Write the row of each id from `first` on to `out`, ids in any order; return the last entry.
+
+    Stage by stage for some ids at a time, so that their cache misses overlap.
+    """
+    group = 32
+    mask = np.uint64(len(slots) - 1)
+    hashes = np.empty(group, np.uint64)
+    entries = np.empty(group, np.int64)
+    for base in range(first, len(offsets) - 1, group):
+        size = min(group, len(offsets) - 1 - base)
+        for k in range(size):
+            h = _hash(data, np.int64(offsets[base + k]), np.int64(offsets[base + k + 1]))
+            hashes[k] = h
+            entries[k] = np.int64(slots[h & mask] & np.uint64(0xFFFFFFFF)) - 1
+        for k in range(size):
+            entry = entries[k]
+            i = np.int64(offsets[base + k])
+            n = np.int64(offsets[base + k + 1]) - i
+            s = np.int64(start[max(entry, 0)])
+            same = _equal(data, i, n, text, s, np.int64(start[max(entry, 0) + 1]) - s)
+            if entry < 0 or not same:
+                entry, _ = _find(data, i, n, hashes[k], slots, text, start)
+            out[base + k] = -1
+            if entry >= 0:
+                out[base + k] = rows[entry]
+                after[previous] = entry
+                previous = entry
     return previous
 
 
@@ -197,12 +229,11 @@ class IdMap:
             return np.full(len(ids), UNKNOWN, np.int32)
         out = np.empty(len(ids), np.int32)
         data, offsets = _strings(ids)
-        self._previous = int(
-            _lookup(
-                data, offsets, self._slots, self._text, self._start,
-                self._rows, self._after, self._previous, out,
-            )
-        )  # fmt: skip
+        known = (self._slots, self._text, self._start, self._rows, self._after)
+        done, last = _follow(data, offsets, *known, self._previous, out)
+        if done < len(ids):
+            last = _lookup(data, offsets, *known, last, done, out)
+        self._previous = int(last)
         if ids.null_count:
             out[ids.is_null().to_numpy(zero_copy_only=False)] = UNKNOWN
         return out
