@@ -97,6 +97,7 @@ class Inactivity(Detector):
             "quiet": Field("u2", (c - 1, 7)),
             "tonight": Field("f4", (c,), fill=np.nan),
             "threshold": Field("f4", (c,), fill=np.nan),
+            "heard": Field("u1"),
             "last_channel": Field("i1", fill=-1),
             "last_amount": Field("f4", fill=np.nan),
             "away": Field("i4", (2, 2), fill=-1),

@@ -41,6 +41,9 @@ SCALES = (1000.0, 10.0, 1000.0)
 """Nights are kept in Wh, decilitres and litres (of gas)."""
 LOG10_E = 0.4342944819032518
 SILENT, ACTIVE, MISSING = 0, 1, 2
+ANY, ELECTRICITY_ALONE = 0, 1
+KINDS = 2
+"""Homes whose water or gas is heard, and those that only electricity speaks for."""
 
 VARYING, CONSTANT = 8, 7
 """Features that change with the duration, and those that are constant over a silence."""
@@ -67,6 +70,7 @@ class Rows(NamedTuple):
     quiet: NDArray[np.uint16]
     tonight: NDArray[np.float32]
     threshold: NDArray[np.float32]
+    heard: NDArray[np.uint8]
     last_channel: NDArray[np.int8]
     last_amount: NDArray[np.float32]
     away: NDArray[np.int32]
@@ -103,12 +107,12 @@ class Model(NamedTuple):
     """Least threshold of each channel."""
     price: NDArray[np.float64]
     """λ, shape (LEVELS,)."""
-    soon: NDArray[np.int64]
-    """Delay after which waiting costs more, at each price, hours; shape (LEVELS,)."""
-    late: NDArray[np.int64]
-    """Delay after which it costs most, at each price."""
+    delay: NDArray[np.int64]
+    """Delays in hours after which waiting costs more, shape (KINDS, LEVELS, 3)."""
+    delay_cost: NDArray[np.float64]
+    """How much more, same shape."""
     cost: NDArray[np.float64]
-    """Cost per hour of delay, of being later than `soon`, than `late`, and of never; shape (4,)."""
+    """Cost of an hour of delay, and of never; shape (2,)."""
     waking: NDArray[np.float64]
     """Weight of a collapse at each local hour, shape (24,)."""
 
@@ -343,7 +347,7 @@ def survive(m: Model, hour: int, day: int, x: Any, y: Any, alive: Any) -> None:
 
 
 @jit
-def choose(m: Model, hour: int, alive: Any, share: float, moments: Any) -> None:
+def choose(m: Model, kind: int, hour: int, alive: Any, share: float, moments: Any) -> None:
     """Fill `moments`, shape (LEVELS,): the best hour to act at each price.
 
     A silence that lasts e hours while all is well is that of a person who would have been active
@@ -367,18 +371,19 @@ def choose(m: Model, hour: int, alive: Any, share: float, moments: Any) -> None:
             ends[e + 1] = ends[e] + f
             hours[e + 1] = hours[e] + e * f
             e += 1
-    per_hour, too_late, much_too_late, never = m.cost
-    no_alert = (per_hour * LONGEST_H + too_late + much_too_late + never) * ends[LONGEST_H]
+    per_hour, never = m.cost
     first = m.step_of[FIRST_H]
     for i in range(len(m.price)):
         price = m.price[i] * share
-        best = no_alert
+        d0, d1, d2 = m.delay[kind, i]
+        c0, c1, c2 = m.delay_cost[kind, i]
+        best = (per_hour * LONGEST_H + c0 + c1 + c2 + never) * ends[LONGEST_H]
         found = -1
         for k in range(first, len(m.grid)):
             d = m.grid[k]
             cost = per_hour * (d * ends[d] - hours[d]) + price * alive[k]
-            cost += too_late * ends[max(d - m.soon[i], 0)]
-            cost += much_too_late * ends[max(d - m.late[i], 0)]
+            cost += c0 * ends[max(d - d0, 0)] + c1 * ends[max(d - d1, 0)]
+            cost += c2 * ends[max(d - d2, 0)]
             if cost < best:
                 best = cost
                 found = k
@@ -403,7 +408,8 @@ def plan(s: Rows, n: int, m: Model) -> None:
     features(s, n, m, o, hour, day, x, y)
     survive(m, hour, day, x, y, alive)
     share = (count(s.active, n, o - 672, 672) + 5.0) / (count(s.known, n, o - 672, 672) + 20.0)
-    choose(m, hour, alive, 8.76 * share, s.moments[n])
+    kind = ELECTRICITY_ALONE if s.heard[n] == 1 else ANY
+    choose(m, kind, hour, alive, 8.76 * share, s.moments[n])
     for k in range(len(m.grid)):
         s.survival[n, k] = np.uint8(min(255.0, np.rint(-CODES * np.log(max(alive[k], 1e-9)))))
 
@@ -523,7 +529,7 @@ def step(
     known, active, rest, tonight = s.known, s.active, s.rest, s.tonight
     begun, silent, gap, moments, survival = s.onset, s.silent, s.gap, s.moments, s.survival
     threshold, away, outage, floor = s.threshold, s.away, s.outage, m.floor
-    last_channel, last_amount = s.last_channel, s.last_amount
+    heard, last_channel, last_amount = s.heard, s.last_channel, s.last_amount
     for n in range(len(zone)):
         z = zone[n]
         today, now = local_day[z], local_hour[z]
@@ -543,6 +549,9 @@ def step(
                 watch_night(tonight, n, c, values[c, n])
         elif now == NIGHT_TO:
             learn_standby(s, n, floor)
+        for c in range(len(floor)):
+            if not np.isnan(values[c, n]):
+                heard[n] |= 1 << c
         channel = sign_of_life(threshold, floor, n, values, n)
         kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
         if kind == ACTIVE:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors import inactivity_weights as pooled
-from detectors.base import LEVELS
 from detectors.inactivity_kernels import DAYS, LONGEST_H, Model
 
 GRID_H = np.array([*range(15), 16, 18, 20, 22, 24, 28, 32, 36, 42, 48, 60, 72], np.int64)
@@ -18,30 +17,58 @@ NEAR = (0.3, 0.7, 1.0, 0.7, 0.3)
 _WAKING_H = (7, 20)
 """Local hours in which a collapse counts (first, last), as in the bench."""
 
-_PATH = (
-    # log10 λ, soon, late
-    (-0.40, 3, 8),
-    (0.70, 4, 11),
-    (0.80, 5, 12),
-    (1.27, 5, 12),
-    (1.40, 9, 24),
-    (1.80, 9, 24),
-    (2.66, 16, 60),
+_PATHS = (
+    (  # water, gas, or several utilities
+        (-0.40, (3, 1.0), (9, 0.3), (8, 1.5)),
+        (0.70, (4, 1.0), (9, 0.3), (11, 1.5)),
+        (0.80, (5, 1.0), (9, 0.3), (12, 1.5)),
+        (1.38, (5, 1.0), (9, 0.3), (12, 1.5)),
+        (1.40, (9, 0.7), (9, 0.0), (24, 2.0)),
+        (2.00, (9, 0.7), (9, 0.0), (24, 2.0)),
+        (3.00, (16, 0.7), (9, 0.0), (60, 2.0)),
+    ),
+    (  # electricity alone
+        (-0.40, (3, 1.0), (7, 0.3), (8, 1.5)),
+        (0.60, (4, 1.0), (7, 0.3), (11, 1.5)),
+        (0.70, (5, 1.0), (7, 0.5), (12, 1.5)),
+        (0.85, (5, 1.0), (7, 0.5), (12, 1.5)),
+        (0.90, (7, 1.0), (12, 0.3), (24, 1.5)),
+        (1.30, (7, 1.0), (12, 0.3), (24, 1.5)),
+        (1.40, (9, 0.7), (12, 0.0), (24, 2.0)),
+        (2.00, (9, 0.7), (12, 0.0), (24, 2.0)),
+        (3.00, (16, 0.7), (12, 0.0), (60, 2.0)),
+    ),
 )
-"""Prices, and the delays in hours after which waiting costs more, and most.
+"""log10 λ; then delays in hours after which waiting costs more, each with how much more.
 
-RESEARCH.md 2 sets these delays from the plain rule of K silent hours that costs the same budget
-(K/2 and K). Tied to the price they need no budget, and one detector serves rules of any budget:
-the more a false alert costs, the more patience is worth. Between the lines they are interpolated.
+RESEARCH.md 2 sets these delays (K/2 and K) from the plain rule of K silent hours that costs the
+same budget. Tied to the price they need no budget, and one detector serves rules of any budget:
+the dearer a false alert, the more patience pays. 5 and 12 h serve the budgets of a 12-hour rule,
+9 and 24 h those of a 24-hour rule. A plain rule on electricity costs about twice what it costs on
+water, hence a path of its own. The middle step keeps the moments of neighbouring prices in order.
 """
 
-_knots = np.array(_PATH)
-PRICES = 10.0 ** np.linspace(_knots[0, 0], _knots[-1, 0], LEVELS)
-"""λ: what a false alert costs, in units of :data:`COST`."""
-SOON_H = np.interp(np.log10(PRICES), _knots[:, 0], _knots[:, 1]).astype(np.int64)
-LATE_H = np.interp(np.log10(PRICES), _knots[:, 0], _knots[:, 2]).astype(np.int64)
-COST = (0.02, 1.0, 2.0, 2.0)
-"""Cost of an hour of delay, of being later than `soon`, later than `late`, and of never."""
+PRICES = 10.0 ** np.concatenate(
+    [np.linspace(-0.4, 0.4, 5), np.linspace(0.6, 1.8, 21), np.linspace(1.8, 3.0, 10)[1:]]
+)
+"""λ: what a false alert costs; dense where budgets of 10 to 50 a year lie."""
+COST = (0.02, 4.0)
+"""Cost of an hour of delay, and of never."""
+
+
+def _along(column: int, part: int) -> NDArray[np.float64]:
+    """Return one column of the paths at every price, shape (KINDS, LEVELS)."""
+    at = np.log10(PRICES)
+    return np.array(
+        [
+            np.interp(at, [k[0] for k in path], [k[column][part] for k in path])  # type: ignore[index]
+            for path in _PATHS
+        ]
+    )
+
+
+DELAY_H = np.stack([_along(c, 0) for c in (1, 2, 3)], axis=-1).astype(np.int64)
+DELAY_COST = np.stack([_along(c, 1) for c in (1, 2, 3)], axis=-1)
 PRIOR_RATE = pooled.PRIOR_RATE
 
 
@@ -70,8 +97,8 @@ def shipped(half_life_d: float, floor: tuple[float, ...]) -> Model:
         step=_floats(pooled.STEP),
         floor=_floats(floor),
         price=PRICES,
-        soon=SOON_H,
-        late=LATE_H,
+        delay=DELAY_H,
+        delay_cost=DELAY_COST,
         cost=_floats(COST),
         waking=_floats((hours >= _WAKING_H[0]) & (hours <= _WAKING_H[1])),
     )
