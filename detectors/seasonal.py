@@ -81,12 +81,13 @@ def _tail_p(statistic, cut, excess):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _stretch(
-    slot, values, per_day, warm_up, settled, n_bins, min_rate, blend,
+    slot, values, per_day, warm_up, rates, slows, blend,
     centre, spread, other_centre, other_spread, seen, other_seen,
     base, scale, run, cut, excess, onset, peak,
     evidence_out, p_out, urgency_out, onset_out,
 ):  # fmt: skip
     """One slot of neighbouring rows of one time zone; every array is 1-d, over these rows."""
+    last_rate, last_slow = len(rates) - 1, len(slows) - 1
     for r in range(len(values)):
         raw = float(values[r])
         if math.isnan(raw):
@@ -145,8 +146,7 @@ def _stretch(
         if mine == UNSEEN:
             centre[r] = encode(x)
         else:
-            rate = min_rate if own >= settled else max(min_rate, 1 / (1 + own / n_bins))
-            slow = SLOW if both * SLOW >= 1 else 1 / (1.0 + both)
+            rate, slow = rates[min(own, last_rate)], slows[min(both, last_slow)]
             if own >= 3 * per_day:
                 residual = min(max(residual, -CLIP * width), CLIP * width)
             centre[r] = encode(c + rate * residual)
@@ -157,7 +157,7 @@ def _stretch(
 
 @njit(cache=True, nogil=True)
 def _kernel(
-    values, first_slot, bins, kinds, zone, per_day, warm_up, settled, min_rate, blend,
+    values, first_slot, bins, kinds, zone, per_day, warm_up, rates, slows, blend,
     centre, spread, base, scale, run, cut, excess, seen, onset, peak,
     evidence_out, p_out, urgency_out, onset_out,
 ):  # fmt: skip
@@ -171,7 +171,7 @@ def _kernel(
             kind, b = kinds[t, place], bins[t, place]
             _stretch(
                 first_slot + t, values[t, start:stop],
-                per_day, warm_up, settled, centre.shape[1], min_rate, blend,
+                per_day, warm_up, rates, slows, blend,
                 centre[kind, b, start:stop], spread[kind, b, start:stop],
                 centre[1 - kind, b, start:stop], spread[1 - kind, b, start:stop],
                 seen[kind, start:stop], seen[1 - kind, start:stop],
@@ -223,7 +223,11 @@ class Seasonal(Detector):
             )
         self._per_day = max(86_400 // self.interval_s, 1)
         self._bins = min(int(p["bins"]), self._per_day)
-        self._min_rate = 1 - 0.5 ** (self._bins / (p["half_life"] * self._per_day))
+        floor = 1 - 0.5 ** (self._bins / (p["half_life"] * self._per_day))
+        # by readings seen: a table costs less than two divisions a reading
+        seen = np.arange(min(int(np.ceil(self._bins / floor)), 65_535) + 1)
+        self._rates = np.maximum(floor, 1 / (1 + seen / self._bins))
+        self._slows = np.maximum(SLOW, 1 / (1.0 + np.arange(int(1 / SLOW))))
 
     def _fields(self) -> Mapping[str, Field]:
         return {
@@ -248,7 +252,7 @@ class Seasonal(Detector):
             frame.values[:, 0], frame.first_slot, self._bin_of(frame),
             frame.rest_day.astype(np.int64), self.zone, self._per_day,
             int(np.ceil(self.params["warm_up"] * self._per_day)),
-            int(np.ceil(self._bins / self._min_rate)), self._min_rate, self.params["blend"],
+self._rates, self._slows, self.params["blend"],
             s["centre"], s["spread"], s["base"], s["scale"], s["run"], s["cut"], s["excess"],
             s["seen"], s["onset"], s["peak"],
             out.evidence, out.p_value, out.urgency, out.onset,
