@@ -105,7 +105,8 @@ def _stretch(
         if 2 * both >= warm_up:
             code, away, wide = mine, residual, width
             # a kind of day hardly seen yet borrows from the other kind
-            if own < 3 * per_day and both > 2 * own and other_centre[r] != UNSEEN:
+            few = own < 3 * per_day and both > 2 * own
+            if (few or mine == UNSEEN) and other_centre[r] != UNSEEN:
                 code = other_centre[r]
                 away, wide = x - decode(code), decode(other_spread[r]) + around
             if code != UNSEEN:
@@ -193,7 +194,7 @@ class Seasonal(Detector):
     Parameters
     ----------
     warm_up : float
-        Days of readings before a row has scores.
+        Days of readings before a row has scores. A time of day that was never seen has none either.
     half_life : float
         Days of one kind (work, rest) after which a day counts half.
     bins : float
@@ -208,7 +209,7 @@ class Seasonal(Detector):
 
     name = "seasonal"
     defaults: ClassVar[Mapping[str, float]] = {
-        "warm_up": 7.0,
+        "warm_up": 3.0,
         "half_life": 14.0,
         "bins": 48.0,
         "blend": 0.5,

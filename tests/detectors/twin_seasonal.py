@@ -2,12 +2,27 @@
 
 import math
 import struct
+from dataclasses import replace
+
+import numpy as np
 
 from detectors.base import NO_SLOT, Detector, Frame, Signals
-from tests.detectors.kits import kit
+from tests.detectors.cases import burst
+from tests.detectors.kits import Planted, kit
 from tests.detectors.twins import twin
 
-kit("seasonal", params={"hourly-bins": {"bins": 24, "half_life": 5}}, interval_s=1800, days=28)
+
+def busy(detector: Detector, rng: np.random.Generator, first_slot: int) -> Planted:
+    return replace(burst(detector, rng, first_slot), urgency=5)
+
+
+kit(
+    "seasonal",
+    plant=busy,
+    params={"hourly-bins": {"bins": 24, "half_life": 5}},
+    interval_s=1800,
+    days=28,
+)
 
 
 def squeeze(x: float) -> float:
@@ -47,7 +62,7 @@ def seasonal(detector: Detector, frame: Frame) -> Signals:
             own, both = seen[rest], seen[rest] + seen[not rest]
             mine = profile.get((rest, b))
             usual = mine
-            if own < 3 * per_day and both > 2 * own:
+            if (own < 3 * per_day and both > 2 * own) or mine is None:
                 usual = profile.get((not rest, b), mine)
             around = 0.25 * scale + 1e-6 * abs(raw) + 1e-9
             if usual is not None and both >= p["warm_up"] * per_day / 2:
