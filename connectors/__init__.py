@@ -49,6 +49,11 @@ Anything that cannot be used at all raises ``connectors.errors.InputError`` (wha
 wanted, what to do); what breaks in the middle is used up to the break and then named by
 ``log.problems``: print them and exit with 3.
 
+Other edges: ``connectors.writers.RowWriter(path, schema)`` writes any format, and the file appears
+only when complete; ``connectors.progress.Progress(label, log.progress)`` shows how far a run is;
+``connectors.zones.instant_ns(text, zone, end=...)`` reads times in attributes (spans of absences and
+works), which events keep as they were written.
+
 Stamps are int64 nanoseconds UTC; ``connectors.stamps.NO_TIME`` where there is none. A row's
 ``arrival_ns`` is always set.
 """

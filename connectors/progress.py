@@ -143,4 +143,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if kind is None:
+            self.close()
+        elif self._bar is not None:  # what failed is not "done"; the error says what happened
+            self._bar.stop()

@@ -244,7 +244,7 @@ STAMPS = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(STAMPS, st.integers(0, 3), st.sampled_from([0, 900, H])), max_size=50),
     st.integers(1, 4),

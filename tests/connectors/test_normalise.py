@@ -33,7 +33,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(ROWS, st.lists(st.integers(0, 50), max_size=8))
 def test_any_split_gives_the_same_blocks(
     rows: list[tuple[str | None, str | None, str | None]], cuts: list[int]

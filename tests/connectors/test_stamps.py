@@ -26,7 +26,7 @@ def wall_ns(moment: datetime) -> int:
     return (span // timedelta(microseconds=1)) * 1000
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1)),
     st.sampled_from(["minutes", "seconds", "milliseconds", "microseconds"]),
@@ -149,7 +149,7 @@ MOMENTS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(MOMENTS, st.integers(0, len(ZONES) - 1)), min_size=1, max_size=20))
 def test_local_time_is_what_zoneinfo_says(rows: list[tuple[datetime, int]]) -> None:
     got, gaps = local_to_utc([m for m, _ in rows], [z for _, z in rows])
@@ -189,7 +189,7 @@ def fold_twin(rows: list[tuple[int, datetime]], interval_s: int) -> list[int]:
     return out
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(
