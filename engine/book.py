@@ -10,7 +10,7 @@ from engine.queue import Gate, Waiting
 from engine.tasks import Task, TaskEvent
 
 
-class Link(msgspec.Struct, frozen=True):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """The task that an alert led to, the alert's state, and how many tasks it had before."""
 
     alert_id: str
@@ -19,7 +19,7 @@ class Link(msgspec.Struct, frozen=True):
     state: str
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An alert that did not become a visit, and why."""
 
     alert_id: str

@@ -21,8 +21,6 @@ DEFAULT_ROUTE = Route("gridworker")
 DEFAULT_LADDER = (STAND_IN, LEADER, STREET, DEPARTMENT)
 """Where a route names no ladder: one step up for every time the limit for signing passes."""
 
-_DEADLINES = ("sign", "contact", "door", "report", "close")
-
 
 @dataclass(frozen=True)
 class Desk:
@@ -116,12 +114,15 @@ class Desk:
     def deadlines(self, rule: str, level: str, start_ns: int) -> dict[str, int | None]:
         """Return the deadlines of a task, by the names of its fields."""
         limits = self.limits(rule, level)
-        clock = self.hours[limits.clock]
-        found: dict[str, int | None] = {}
-        for step in _DEADLINES:
-            seconds: int | None = getattr(limits, f"{step}_s")
-            found[f"{step}_by_ns"] = None if seconds is None else clock.after(start_ns, seconds)
-        return found
+        after = self.hours[limits.clock].after
+        seconds = (
+            ("sign_by_ns", limits.sign_s),
+            ("contact_by_ns", limits.contact_s),
+            ("door_by_ns", limits.door_s),
+            ("report_by_ns", limits.report_s),
+            ("close_by_ns", limits.close_s),
+        )
+        return {name: None if s is None else after(start_ns, s) for name, s in seconds}
 
     def ladder(self, rule: str, level: str) -> Sequence[EscalationStep]:
         """Return who takes over when nobody signs, and after how long since the one before got it."""

@@ -51,7 +51,7 @@ LAMBDA, TAU = 0.25, 0.5
 """ADDIS: candidates and discarding; the values its authors recommend."""
 
 
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the queue needs to know of an alert that wants a visit."""
 
     alert_id: str
@@ -75,7 +75,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What becomes of it, and why."""
 
     send: bool

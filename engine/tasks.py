@@ -97,7 +97,7 @@ NEXT_STEP: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One task as it stands; times in nanoseconds UTC, limits already turned into deadlines."""
 
     task_id: str
@@ -161,7 +161,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in OPEN
 
 
-class TaskEvent(msgspec.Struct, frozen=True, kw_only=True):
+class TaskEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of a task's history; never changed, never deleted but by ``forget``."""
 
     task_id: str

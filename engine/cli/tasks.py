@@ -101,7 +101,7 @@ def list_(
             _show_held(opened, place, as_json)
             return
         found = opened.tasks.list(
-            worker=worker, place=place, subject=subject, states=wanted, limit=limit
+            worker=worker, place=place, door=subject, states=wanted, limit=limit
         )
         _show(opened, found, as_json)
 

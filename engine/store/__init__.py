@@ -14,7 +14,7 @@ Frozen API (details in the modules)::
     store.alerts(...) / store.changes(alert_id) / store.lines()     # lines(): canonical, sorted
 
     # tasks ------------------------------------------------------------------- engine/store/tasks.py
-    store.tasks.list(worker=, states=, place=, subject=) / .get(id) / .history(id)
+    store.tasks.list(worker=, states=, place=, door=) / .get(id) / .history(id)
     store.tasks.sign(id, by=, at_ns=, key=) / .handle / .report(..., outcome, until_ns=, kw=)
     store.tasks.close / .reassign / .reject / .reopen / .cancel / .escalate
     store.tasks.tick(now_ns)                   # new day: release what was held back; overdue: ladder

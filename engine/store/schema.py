@@ -152,7 +152,6 @@ tasks = Table(
     Column("reason_en", Text, nullable=False),
     Column("contact_first", Text, nullable=False),
     Index(None, "door", "opened_ns"),
-    Index(None, "subject_id"),
     Index(None, "assignee", "state"),
     Index(None, "state", "escalate_ns"),
     comment="Each task as it stands.",

@@ -69,7 +69,7 @@ class Tasks:
         worker: str | None = None,
         states: Iterable[str] | None = None,
         place: str | None = None,
-        subject: str | None = None,
+        door: str | None = None,
         kind: str | None = None,
         limit: int | None = None,
     ) -> Found:
@@ -83,12 +83,14 @@ class Tasks:
             Default: those in which somebody still has to do something.
         place : str, optional
             Place code; all within it.
+        door : str, optional
+            Subject id; for tasks about a place see :meth:`engine.desk.Desk.door`.
         """
         c = t.tasks.c
         query = select(*rows.TASK).where(
             c.state.in_(sorted(states) if states else rows.OPEN_STATES)
         )
-        for column, value in ((c.assignee, worker), (c.subject_id, subject), (c.kind, kind)):
+        for column, value in ((c.assignee, worker), (c.door, door), (c.kind, kind)):
             if value is not None:
                 query = query.where(column == value)
         if place is not None:

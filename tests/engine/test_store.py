@@ -272,7 +272,7 @@ def test_text_that_looks_like_sql_is_text(store: Store) -> None:
     epoch = store.claim(nasty, holder=nasty)
     store.commit(nasty, epoch, 1, [change(nasty, rule=nasty, text=nasty)])
     assert store.alerts(subject=nasty)[0].rule == nasty
-    assert store.tasks.list(subject=nasty)[0].reason_en == nasty
+    assert store.tasks.list(door=nasty)[0].reason_en == nasty
 
 
 # -- interrupted anywhere -----------------------------------------------------------------------------

@@ -294,7 +294,7 @@ def test_a_firing_alert_opens_one_task_with_its_sentence_and_limits(town: Town) 
 def test_never_twice_to_the_same_door(city: Town) -> None:
     city.tell(change(), change("home-2"))
     city.tell(change(rule="elderly-excess", at=T0 + HOUR, text="water running"))
-    first = city.one(subject="home-1")
+    first = city.one(door="home-1")
     assert first.alerts == 2
     assert first.reason_en == "no sign of life"
     assert len(city.tasks.alerts_of(first.task_id)) == 2
@@ -419,16 +419,16 @@ def test_rules_group_by_place_and_do_not_repeat_themselves(town: Town) -> None:
     town.tell(change("h9", rule="surge", at=T0 + 2 * HOUR))
     assert len(town.tasks.list()) == 2
     town.tell(change("h1", rule="leak", at=T0))
-    finish(town, town.one(subject="h1"), T0 + 1)
+    finish(town, town.one(door="h1"), T0 + 1)
     town.tell(change("h1", rule="leak", onset=T0 + HOUR, at=T0 + HOUR))
-    assert town.tasks.list(subject="h1") == []
+    assert town.tasks.list(door="h1") == []
     town.tell(change("h1", rule="leak", onset=T0 + 3 * HOUR, at=T0 + 3 * HOUR))
-    assert len(town.tasks.list(subject="h1")) == 1
+    assert len(town.tasks.list(door="h1")) == 1
     # Hard danger that began after somebody looked is never taken for the same again.
     town.tell(change("h2", rule="fall"))
-    finish(town, town.one(subject="h2"), T0 + 1)
+    finish(town, town.one(door="h2"), T0 + 1)
     town.tell(change("h2", rule="fall", onset=T0 + HOUR, at=T0 + HOUR))
-    assert len(town.tasks.list(subject="h2")) == 1
+    assert len(town.tasks.list(door="h2")) == 1
 
 
 def test_whom_to_call_before_a_visit_is_in_the_task(town: Town) -> None:
@@ -558,14 +558,14 @@ def test_a_signed_task_does_not_climb_and_a_rule_has_its_own_ladder(town: Town) 
     route = Route("gridworker", escalate=steps)
     town.store.desk = desk(rule("elderly-silence", route=route))
     town.tell(change(), change("home-2"))
-    town.tasks.sign(town.one(subject="home-2").task_id, by="w1", at_ns=T0 + MINUTE)
+    town.tasks.sign(town.one(door="home-2").task_id, by="w1", at_ns=T0 + MINUTE)
     assert town.tasks.tick(T0 + 9 * MINUTE) == (0, 0)
     assert town.tasks.tick(T0 + 10 * MINUTE) == (0, 1)
     assert town.tasks.tick(T0 + 10 * MINUTE) == (0, 0)
-    assert town.one(subject="home-1").assignee == "lead"
+    assert town.one(door="home-1").assignee == "lead"
     assert town.tasks.tick(T0 + 16 * MINUTE) == (0, 1)
-    assert town.one(subject="home-1").assignee == "street"
-    assert town.one(subject="home-2").state == "signed"
+    assert town.one(door="home-1").assignee == "street"
+    assert town.one(door="home-2").state == "signed"
 
 
 # -- and its way back into the log ------------------------------------------------------------------------------
@@ -662,7 +662,7 @@ def test_a_held_alert_that_turns_red_goes_at_once_and_one_that_ends_is_gone(tigh
     tight.tell(*(change(f"h{i}") for i in range(5)))
     tight.tell(change("h4", seq=1, at=T0 + HOUR, level=Level.RED))
     tight.tell(change("h3", seq=1, at=T0 + HOUR, state=State.RESOLVED))
-    assert tight.one(subject="h4").opened_ns == T0 + HOUR
+    assert tight.one(door="h4").opened_ns == T0 + HOUR
     status = {h.subject_id: h.status for h in tight.tasks.held_back(status=None)}
     assert status == {"h2": "waiting", "h3": "gone", "h4": "released"}
     assert tight.tasks.tick(T0 + DAY).released == 1

@@ -62,7 +62,7 @@ def test_the_queue_is_listed_in_both_languages_as_it_was_written(
 def test_a_task_is_signed_reported_and_closed_from_the_terminal(
     queue: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = queue.tasks.list(subject="home-1")[0].task_id
+    name = queue.tasks.list(door="home-1")[0].task_id
     assert run("sign", name, "--json") == 0
     (signed,) = lines(capsys)
     assert (signed["state"], signed["assignee"], signed["signed_ns"]) == (
@@ -133,7 +133,7 @@ def test_what_cannot_be_done_is_one_clear_message(
     code: int,
     says: str,
 ) -> None:
-    name = queue.tasks.list(subject="home-1")[0].task_id
+    name = queue.tasks.list(door="home-1")[0].task_id
     assert run(*(name if arg == "TASK" else arg for arg in args)) == code
     out, err = capsys.readouterr()
     assert out == ""
@@ -144,7 +144,7 @@ def test_what_cannot_be_done_is_one_clear_message(
 def test_an_incomplete_report_is_a_usage_error(
     queue: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = queue.tasks.list(subject="home-1")[0].task_id
+    name = queue.tasks.list(door="home-1")[0].task_id
     run("sign", name)
     for extra, says in (
         (["--outcome", "away"], "until is missing; give --until"),
@@ -160,7 +160,7 @@ def test_help_needs_nothing_heavy() -> None:
     program = (
         "import sys\nfrom engine.cli.main import cli\n"
         "cli.main(['tasks', 'report', '--help'], standalone_mode=False)\n"
-        "heavy = {'numpy', 'sqlalchemy', 'pyarrow', 'rich.table'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'sqlalchemy', 'pyarrow'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     root = Path(__file__).resolve().parents[2]

@@ -358,7 +358,6 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_tasks_state_escalate_ns"), "tasks", ["state", "escalate_ns"], unique=False
     )
-    op.create_index(op.f("ix_tasks_subject_id"), "tasks", ["subject_id"], unique=False)
     op.create_table(
         "workers",
         sa.Column("worker_id", sa.Text(), nullable=False),
