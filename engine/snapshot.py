@@ -168,12 +168,19 @@ class SnapshotFolder:
     def retain(self, refs: Sequence[SnapshotRef], current: SnapshotRef | None) -> list[str]:
         """Remove all but the newest files of `refs` (newest first); return what was removed.
 
-        The current one stays, whatever its age. Left-over temporary files go too.
+        The current one stays, whatever its age. What earlier epochs of the shard left behind (half
+        written, or written and never made current) goes too.
         """
         kept = {ref.file for ref in refs[: self.keep]} | ({current.file} if current else set())
         removed = [ref.file for ref in refs if ref.file not in kept]
         for name in removed:
             (self.folder / name).unlink(missing_ok=True)
+        if current is not None:
+            mine = re.compile(rf"\.?{re.escape(_safe(current.shard))}\.e(\d+)\..*\.(tmp|snap)")
+            for path in self.folder.iterdir():
+                found = mine.fullmatch(path.name)
+                if found and int(found[1]) < current.epoch and path.name not in kept:
+                    path.unlink(missing_ok=True)
         return removed
 
     # -- reading ------------------------------------------------------------------------------
@@ -386,7 +393,11 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _safe(shard: str) -> str:
-    return _SAFE.sub("_", shard)
+    """Return a shard's name as part of a file's name, different for different shards."""
+    plain = _SAFE.sub("_", shard)
+    if plain == shard:
+        return plain
+    return f"{plain}-{hashlib.sha256(shard.encode()).hexdigest()[:8]}"
 
 
 def _explain(

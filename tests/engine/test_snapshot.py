@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -55,7 +56,9 @@ def test_what_goes_in_comes_out(folder: SnapshotFolder) -> None:
     assert found.header == HEADER_OF_STATE
     assert sorted(found.arrays) == sorted(ARRAYS)
     assert all(same(found.arrays[name], ARRAYS[name]) for name in ARRAYS)
-    assert ref.file.startswith("3301_06.e000003.o00000000000077.")
+    assert re.fullmatch(
+        r"3301_06-[0-9a-f]{8}\.e000003\.o00000000000077\.[0-9a-f]{16}\.snap", ref.file
+    )
     assert ref.nbytes == (folder.folder / ref.file).stat().st_size
     assert sorted(p.name for p in folder.folder.iterdir()) == [ref.file]
 
@@ -305,3 +308,18 @@ def test_only_the_last_ones_are_kept_and_always_the_current_one(tmp_path: Path) 
     assert folder.retain(refs, current=refs[3]) == removed
     with pytest.raises(ValueError, match="keep must be >= 1"):
         SnapshotFolder(tmp_path, keep=0)
+
+
+def test_what_earlier_epochs_left_behind_goes_and_nothing_else(tmp_path: Path) -> None:
+    folder = SnapshotFolder(tmp_path)
+    never_current = folder.write("s", 1, 5, {}, {})
+    mine = folder.write("s", 2, 6, {}, {})
+    others = [folder.write(name, 1, 5, {}, {}).file for name in ("t", "as", "s/1", "s_1")]
+    assert len(set(others)) == 4
+    (tmp_path / ".s.e1.77.tmp").write_bytes(b"half")
+    (tmp_path / ".s.e2.78.tmp").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("s.e1")
+    folder.retain([mine], current=mine)
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == {mine.file, *others, ".s.e2.78.tmp", "notes.txt"}
+    assert never_current.file not in left
