@@ -9,7 +9,7 @@ from connectors.csv_rows import CsvRows
 from connectors.errors import InputError, did_you_mean
 from connectors.json_rows import JsonRows
 from connectors.rows import Columns, RowReader
-from connectors.streams import ByteSource
+from connectors.streams import ByteSource, check_readable
 
 READINGS = Columns("readings", ("meter_id", "ts", "value"))
 EVENTS = Columns("events", ("event_id", "ts", "kind"), ("subject_id", "place", "attrs"))
@@ -87,8 +87,8 @@ def open_rows(
     """
     if path == "-":
         return _open_stdin(columns, numbers, nested, multiline)
-    if Path(path).is_dir():
-        raise InputError(path, "is a folder", wanted=f"a file with {columns.what}")
+    if Path(path).exists():
+        check_readable(Path(path))  # a folder has no extension to speak of
     kind = format_of(path)
     if kind == "parquet":
         return ParquetRows(path, columns, skip_rows=skip_rows, batch_rows=batch_rows)

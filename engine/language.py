@@ -38,6 +38,16 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{files} 个文件，{rules} 条规则，全部正确。版本 {version}",
         "{rules} rules in {files} files: all good. Version {version}",
     ),
+    "quarantine_where": (
+        "{rows:,} 行已隔离，原样连同原因存于 {path}（事件另存于同名 .events 文件）；改正后可作为 "
+        "--readings / --events 再次输入。",
+        "{rows:,} rows were refused: see {path} for each with its reason (events: beside it, as "
+        ".events); mend them and give the file as --readings or --events.",
+    ),
+    "quarantine_how": (
+        "{rows:,} 行已隔离；加 --quarantine 文件名 可导出它们及原因。",
+        "{rows:,} rows were refused; --quarantine FILE writes them out with their reasons.",
+    ),
     "stopped": (
         "已中断。带 --store 用同一命令可接着运行。",
         "Stopped. With --store, the same command goes on from here.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from rules.model import Budget, RuleSet, rule_set
 
 class LibraryError(ValueError):
     """Rules cannot be read from where they were said to be."""
+
+
+class BudgetError(LibraryError):
+    """A budget was given that cannot be set."""
 
 
 def rule_files(path: Path | None) -> dict[str, str]:
@@ -54,8 +59,8 @@ def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet
     ------
     RuleErrors
         With all problems of all files.
-    LibraryError
-        If a budget names a rule that is not there or has none.
+    BudgetError
+        If a budget names a rule that is not there or has none, or is no number above 0.
     """
     from dataclasses import replace
 
@@ -66,16 +71,16 @@ def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet
     unknown = sorted(set(budgets) - {r.name for r in found})
     if unknown:
         names = ", ".join(r.name for r in found)
-        raise LibraryError(f"--budget {unknown[0]}: no such rule; there are: {names}")
+        raise BudgetError(f"budget of {unknown[0]}: no such rule; there are: {names}")
     for rule in found:
         amount = budgets.get(rule.name)
         if amount is None:
             changed.append(rule)
             continue
         if rule.budget is None:
-            raise LibraryError(f"--budget {rule.name}: this rule has no budget to set")
-        if not amount > 0:
-            raise LibraryError(f"--budget {rule.name}={amount}: wanted a number above 0")
+            raise BudgetError(f"budget of {rule.name}: this rule has no budget to set")
+        if not 0 < amount < math.inf:
+            raise BudgetError(f"budget of {rule.name}: got {amount:g}, wanted a number above 0")
         budget = Budget(float(amount), rule.budget.scope)
         changed.append(replace(rule, budget=budget).with_version())
     return rule_set(changed, found.warnings)

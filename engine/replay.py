@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,9 +39,9 @@ from engine.places import PlaceLayout, PlaceTree
 from engine.registry import Registry
 from engine.roster import GRIDWORKER, Worker
 from engine.shard import ShardRunner
-from engine.sinks import AlertsFile
+from engine.sinks import AlertsFile, holds, writing
 from engine.snapshot import SnapshotFileError, SnapshotFolder
-from engine.store import Store
+from engine.store import DeterminismViolation, Store
 from rules.alerts import AlertChange
 from rules.model import RuleSet
 
@@ -280,7 +282,7 @@ class Replay:
             if finished and self.options.alerts and self.options.alerts != "-":
                 self._write_manifest()
             return ReplayResult(
-                counts=host.counts,
+                counts={s.name: Counts() for s in log.sources} | host.counts,
                 budgets=host.budgets,
                 lines=self._lines,
                 firing=len(self._firing),
@@ -371,6 +373,8 @@ class Replay:
         self._alerts = None
         if self.options.alerts:
             self._alerts = AlertsFile(self.options.alerts, offset)
+        if self.options.report:
+            _must_be_writable(self.options.report)
         resume = None if saved is None else saved["quarantine"]
         self._quarantine = QuarantineWriter(self.options.quarantine, resume=resume)
         self._store = store
@@ -392,13 +396,24 @@ class Replay:
         if self._alerts is not None:
             self._alerts.write(mine)
         if self._store is not None:
-            self._store.commit(self._shard, self._epoch, self.rows, mine, clock_ns=_ns(mine[-1].at))
+            self._commit(self._store, mine)
         self._lines += len(mine)
         self._firing |= {line.alert_id: line.rule for line in mine}
         if self._keep:
             self._kept += mine
         if self._on_lines is not None:
             self._on_lines(mine)
+
+    def _commit(self, store: Store, lines: Sequence[AlertChange]) -> None:
+        try:
+            store.commit(self._shard, self._epoch, self.rows, lines, clock_ns=_ns(lines[-1].at))
+        except DeterminismViolation as error:
+            if [row.shard for row in store.shards()] == [self._shard]:
+                raise
+            raise ReplayError(
+                f"--store {self.options.store}: holds alerts of another replay, with other inputs, "
+                f"rules, budgets or settings; give each its own store ({error})"
+            ) from None
 
     def _within(self, line: AlertChange) -> bool:
         """Return whether an alert was raised between --from and --to."""
@@ -441,12 +456,33 @@ class Replay:
                 continue
             if header["finished"]:
                 return None
+            if not self._outputs_hold(header):
+                self.warnings.append(
+                    "an output of the interrupted replay is gone or another one was asked for; "
+                    "started again from the first row"
+                )
+                return None
             host.restore(header["host"], arrays)
             self.rows = int(header["rows"])
             self._lines = int(header["lines"])
             self._firing = dict(header["firing"])
+            if self._keep:
+                earlier = islice(store.lines(self._shard), self._lines)
+                self._kept = [msgspec.json.decode(line, type=AlertChange) for line in earlier]
             return {**header, "log": unpack(header["log"], arrays)}
         return None
+
+    def _outputs(self) -> list[str | None]:
+        return [self.options.alerts, self.options.quarantine]
+
+    def _outputs_hold(self, header: dict[str, Any]) -> bool:
+        """Return whether the outputs are those of the snapshot and reach as far as they did."""
+        quarantined = header["quarantine"].get("readings") or {}
+        return (
+            header["outputs"] == self._outputs()
+            and holds(self.options.alerts, int(header["alerts_offset"]))
+            and holds(self.options.quarantine, int(quarantined.get("bytes", 0)))
+        )
 
     def _save(self, log: Log, host: Host, store: Store | None, finished: bool) -> None:
         if self._alerts is not None:
@@ -463,6 +499,7 @@ class Replay:
             "rows": self.rows,
             "lines": self._lines,
             "firing": self._firing,
+            "outputs": self._outputs(),
             "alerts_offset": 0 if self._alerts is None else self._alerts.offset,
             "quarantine": self._quarantine.offset(),
             "log": state,
@@ -480,6 +517,13 @@ class Replay:
         gone = self._folder.retain(store.snapshots(self._shard), ref)
         if gone:
             store.drop_snapshots(self._shard, gone)
+
+
+def _must_be_writable(path: str) -> None:
+    """Find out before the work, not after it, that an output cannot be written."""
+    with writing(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).open("ab").close()
 
 
 def manifest_path(alerts: str) -> Path:

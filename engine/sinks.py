@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +21,29 @@ class SinkError(OSError):
     """An output cannot be written."""
 
 
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn what the system says about an output into an error with a way out.
+
+    Raises
+    ------
+    SinkError
+        For any OSError but a reader that has gone (``| head``), which is no error of ours.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space and run the same command again",
+            errno.EFBIG: "raise the limit on file sizes (ulimit -f) and run it again",
+            errno.EISDIR: "give the name of a file",
+        }
+        do = hints.get(error.errno or 0, "choose another place, or give yourself the right to it")
+        raise SinkError(f"{path}: cannot be written: {error.strerror}; {do}") from None
+
+
 class AlertsFile:
     """Alerts as NDJSON, appended; ``-`` is stdout.
 
@@ -27,12 +52,11 @@ class AlertsFile:
     path : str
         File, or ``-``.
     offset : int, optional
-        Bytes to keep of an existing file: what a snapshot had covered.
-    append : bool
-        Keep all of an existing file.
+        Bytes to keep of an existing file: what a snapshot had covered. The file must be at least
+        so long (:func:`holds`).
     """
 
-    def __init__(self, path: str, offset: int = 0, *, append: bool = False) -> None:
+    def __init__(self, path: str, offset: int = 0) -> None:
         self.path = path
         self._file: IO[bytes]
         self.count = 0
@@ -40,38 +64,42 @@ class AlertsFile:
             self._file = sys.stdout.buffer
             self.offset = 0
             return
-        if append and Path(path).exists():
-            offset = Path(path).stat().st_size
-        try:
+        with writing(path):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "r+b" if offset and Path(path).exists() else "wb")  # noqa: PTH123, SIM115
-        except OSError as error:
-            raise SinkError(f"{path}: cannot be written: {error.strerror}") from None
-        self._file.truncate(offset)
-        self._file.seek(offset)
+            self._file = open(path, "r+b" if offset else "wb")  # noqa: PTH123, SIM115
+            self._file.truncate(offset)
+            self._file.seek(offset)
         self.offset = offset
 
     def write(self, lines: Sequence[AlertChange]) -> None:
         """Append lines."""
         data = b"".join(line.line() + b"\n" for line in lines)
-        try:
+        with writing(self.path):
             self._file.write(data)
-        except OSError as error:
-            raise SinkError(f"{self.path}: cannot be written: {error.strerror}") from None
         self.offset += len(data)
         self.count += len(lines)
 
     def sync(self) -> None:
         """Have everything written reach the disk."""
-        self._file.flush()
-        if self.path != "-":
-            os.fsync(self._file.fileno())
+        with writing(self.path):
+            self._file.flush()
+            if self.path != "-":
+                os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Flush and close."""
-        self._file.flush()
-        if self.path != "-":
-            self._file.close()
+        with writing(self.path):
+            self._file.flush()
+            if self.path != "-":
+                self._file.close()
+
+
+def holds(path: str | None, size: int) -> bool:
+    """Return whether an output still has its first `size` bytes, so that one can go on there."""
+    if path is None or path == "-" or size == 0:
+        return True
+    file = Path(path)
+    return file.is_file() and file.stat().st_size >= size
 
 
 class Kept:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,9 +125,16 @@ def replay(
     Alerts are the same, byte for byte, whatever the block size and however often the replay was
     interrupted (give --store to be able to go on).
     """
+    _check_span(from_ns, to_ns)
+    _check_outputs(
+        {"--readings": readings, "--events": events, "--meters": (meters,)}
+        | {"--subjects": (subjects,), "--places": (places,), "--workers": (workers,)},
+        {"--alerts": alerts, "--report": report, "--quarantine": quarantine},
+    )
     from connectors.progress import Progress
     from engine.config import load
     from engine.language import say
+    from engine.library import BudgetError
     from engine.replay import Replay, ReplayOptions
 
     options = ReplayOptions(
@@ -147,22 +156,68 @@ def replay(
         stop_after_rows=stop_after_rows,
     )
     config = load(config_file)
-    run = Replay(options, config)
+    try:
+        run = Replay(options, config)
+    except BudgetError as error:
+        raise click.UsageError(str(error)) from None
     with Progress(say("replay"), run.share) as progress:
         run.on_progress = progress.update
         result = run.run()
     for warning in run.warnings:
         click.echo(f"gridwarden: {warning}", err=True)
+    print_summary(result, stdout_taken="-" in (alerts, quarantine))
+    _say_where(quarantine, result)
     if report:
         from engine.reporting import write_replay_report
+        from engine.sinks import writing
 
-        write_replay_report(report, run, result)
-    print_summary(result, stdout_taken=alerts == "-")
+        with writing(report):
+            write_replay_report(report, run, result)
     if result.problems:
         for problem in result.problems:
             click.echo(f"gridwarden: {problem}", err=True)
         return 3
     return 0 if result.finished or stop_after_rows is not None else 130
+
+
+def _check_span(from_ns: int | None, to_ns: int | None) -> None:
+    if from_ns is not None and to_ns is not None and from_ns >= to_ns:
+        raise click.UsageError("--from must lie before --to: nothing lies between them")
+
+
+def _check_outputs(
+    inputs: Mapping[str, Sequence[str | None]], outputs: Mapping[str, str | None]
+) -> None:
+    """Refuse an output that would overwrite an input, or another output."""
+    taken = {
+        _real(name): option for option, names in inputs.items() for name in names if name != "-"
+    }
+    taken.pop(None, None)
+    for option, name in outputs.items():
+        place = _real(name)
+        if place is None:
+            continue
+        if place in taken:
+            raise click.UsageError(f"{option} {name} is {taken[place]}, too; give it another name")
+        taken[place] = option
+
+
+def _real(name: str | None) -> str | None:
+    """Return what tells files apart, whatever way they are named; two ``-`` are one stdout."""
+    return name if name is None or name == "-" else os.path.realpath(name)
+
+
+def _say_where(quarantine: str | None, result: ReplayResult) -> None:
+    """Say where refused rows went, or how to have them."""
+    refused = sum(c.by_status["quarantined"] for c in result.counts.values())
+    if not refused or quarantine == "-":
+        return
+    from engine.language import say
+
+    if quarantine is None:
+        click.echo(say("quarantine_how", rows=refused), err=True)
+    else:
+        click.echo(say("quarantine_where", rows=refused, path=quarantine), err=True)
 
 
 def names_seen(result: ReplayResult) -> set[str]:
