@@ -32,7 +32,7 @@ def check_readable(path: Path) -> None:
     Raises
     ------
     InputError
-        If there is nothing at `path`, it is a directory, or it may not be read.
+        If there is nothing at `path`, it is a folder, or it may not be read.
     """
     try:
         mode = path.stat().st_mode
@@ -43,7 +43,7 @@ def check_readable(path: Path) -> None:
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror})") from None
     if stat.S_ISDIR(mode):
-        raise InputError(str(path), "is a directory", wanted="a file", do="name the files in it")
+        raise InputError(str(path), "is a folder", wanted="a file", do="name the files in it")
     if not os.access(path, os.R_OK):
         raise InputError(
             str(path), "cannot be read (permission denied)", do="grant read permission"
