@@ -374,12 +374,12 @@ class Store:
             )
 
     def snapshots(self, shard: str) -> list[SnapshotRef]:
-        """Return the snapshots that were current once and not dropped since, the newest first."""
+        """Return the snapshots that were current once and not dropped since, the last one first."""
         c = t.snapshots.c
         query = (
             select(c.shard, c.epoch, c.offset, c.file, c.sha256, c.nbytes, c.state_hash)
             .where(c.shard == shard)
-            .order_by(c.offset.desc(), c.epoch.desc())
+            .order_by(c.epoch.desc(), c.offset.desc())
         )
         with self.database.read() as connection:
             return [SnapshotRef(*row) for row in connection.execute(query)]

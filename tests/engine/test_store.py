@@ -351,6 +351,16 @@ def test_snapshots_are_swapped_only_from_the_one_gone_on_from(store: Store) -> N
     assert store.snapshots("s") == [ref(20)]
 
 
+def test_after_going_back_the_later_epoch_s_snapshots_come_first(store: Store) -> None:
+    first = store.claim("s")
+    store.commit("s", first, 30, [])
+    store.save_snapshot("s", first, None, ref(30, first))
+    second = store.claim("s")
+    store.save_snapshot("s", second, ref(30, first), ref(20, second))
+    assert store.snapshots("s") == [ref(20, second), ref(30, first)]
+    assert store.current_snapshot("s") == ref(20, second)
+
+
 def test_a_snapshot_covers_only_what_is_committed(store: Store) -> None:
     epoch = store.claim("s")
     store.commit("s", epoch, 20, [])
