@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from rules.calendar import Calendars
 
 from detectors.base import BoolArray
+from rules.calendar import Calendars
 
 NEVER_S = 2**62 // 10**9
 """Later than anything, in seconds (so that nanoseconds still fit)."""
@@ -35,10 +35,10 @@ class ShardClock:
     --------
     >>> clock = ShardClock([(900, 0, 900), (3600, 0, 3600)])
     >>> clock.start(0)
-    >>> clock.next_due_s, clock.pop(1800)
-    (1800, [(0, 0)])
+    >>> clock.next_due_s, clock.pop(900)
+    (900, [(0, -1)])
     >>> clock.next_due_s
-    2700
+    1800
     """
 
     def __init__(self, classes: Sequence[tuple[int, int, int]]) -> None:
@@ -47,9 +47,9 @@ class ShardClock:
         self.next_due_s = NEVER_S
 
     def start(self, now_s: int) -> None:
-        """Begin: the first slots are those that end after `now_s`."""
-        for i, (interval_s, phase_s, _) in enumerate(self.classes):
-            self.next_slot[i] = (now_s - phase_s) // interval_s
+        """Begin: the first slots are those that are due after `now_s`."""
+        for i, (interval_s, phase_s, lateness_s) in enumerate(self.classes):
+            self.next_slot[i] = (now_s - phase_s - lateness_s) // interval_s
         self._find()
 
     def due_s(self, class_index: int, slot: int) -> int:

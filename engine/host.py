@@ -29,7 +29,7 @@ from connectors.records import (
 from detectors.base import NS
 from detectors.budget import PriceReducer, Tally
 from engine.build import reducer
-from engine.intake import HELD
+from engine.intake import HELD, Settled
 from engine.notices import EventError
 from engine.shard import RowResults, ShardRunner
 from rules.alerts import AlertChange
@@ -213,19 +213,22 @@ class Host:
     def _settle(self) -> None:
         """Count rows that waited for their successors and are now decided."""
         for shard in self.shards:
-            settled = shard.intake.settled()
-            for token, status, fault in zip(
-                settled.token.tolist(), settled.status.tolist(), settled.fault.tolist(), strict=True
-            ):
-                source = self._sources[token >> _SOURCE_SHIFT]
-                raw = self._held.pop(token, {})
-                counts = self.counts[source]
-                counts.by_status[Status(status).name.lower()] += 1
-                if status == Status.QUARANTINED:
-                    self._count_reason(counts, Fault(fault), 1)
-                    position = token & ((1 << _SOURCE_SHIFT) - 1)
-                    block = _one_row(source, position, fault, raw)
-                    self._refuse.block(block, block.fault)
+            self._count_settled(shard.intake.settled())
+
+    def _count_settled(self, settled: Settled) -> None:
+        rows = zip(
+            settled.token.tolist(), settled.status.tolist(), settled.fault.tolist(), strict=True
+        )
+        for token, status, fault in rows:
+            source = self._sources[token >> _SOURCE_SHIFT]
+            raw = self._held.pop(token, {})
+            counts = self.counts[source]
+            counts.by_status[Status(status).name.lower()] += 1
+            if status == Status.QUARANTINED:
+                self._count_reason(counts, Fault(fault), 1)
+                position = token & ((1 << _SOURCE_SHIFT) - 1)
+                block = _one_row(source, position, fault, raw)
+                self._refuse.block(block, block.fault)
 
     def _source(self, name: str) -> int:
         if name not in self._sources:
@@ -266,6 +269,8 @@ class Host:
         """End of all input: settle what waits, and hand out the last lines."""
         for shard in self.shards:
             shard.flush()
+            if shard.settled_at_end is not None:
+                self._count_settled(shard.settled_at_end)
         self._settle()
         self._release(final=True)
 

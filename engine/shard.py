@@ -37,7 +37,7 @@ from engine.clock import LocalTime, ShardClock
 from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
 from engine.groups import Group
-from engine.intake import Intake
+from engine.intake import Intake, Settled
 from engine.registry import Registry, hash_ids
 from engine.surroundings import ShardSurroundings
 from engine.watch import Raised, Touched, Watch
@@ -112,13 +112,15 @@ class ShardRunner:
         self.groups: list[Group] = builder.groups
         self.lateness_s = builder.lateness_s
         self.local = LocalTime(registry.zones or ["UTC"], calendars, config.calendar)
-        self.intake = Intake.of(registry, self.lateness_s)
         times = [
             (c.interval_s, c.phase_s, late)
             for c, late in zip(registry.classes, self.lateness_s, strict=True)
         ]
         self.clock = ShardClock(times)
-        self.tick_ns = (tick_s(config, times) if tick is None else tick) * NS
+        step_s = tick_s(config, times) if tick is None else tick
+        self.tick_ns = step_s * NS
+        self.intake = Intake.of(registry, self.lateness_s, config.clock.max_skew_s, step_s)
+        self.settled_at_end: Settled | None = None
         place_groups = [g for g in self.groups if g.detector.grain == "place"]
         self.census = (
             Census(registry, self.places, place_groups[0].slot_s) if place_groups else None
@@ -287,16 +289,14 @@ class ShardRunner:
         for g, group in enumerate(self.groups):
             if not group.detector.amends or group.last_slot is None or not len(late.slot):
                 continue
-            rows_seen: dict[int, int] = {}
+            seen: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = []
             for slot, rows, values, arrival in group.amendments(
                 late.class_index, late.slot, late.row, late.value, late.arrival_ns
             ):
                 group.detector.amend(slot, rows, values)
-                due_ns = group.due_s(slot) * NS
-                for row, moment in zip(rows.tolist(), arrival.tolist(), strict=True):
-                    rows_seen[row] = max(rows_seen.get(row, 0), moment, due_ns)
-            if rows_seen:
-                self._correct(g, rows_seen, touched)
+                seen.append((rows, np.maximum(arrival, group.due_s(slot) * NS)))
+            if seen:
+                self._correct(g, seen, touched)
         for i, rows_seen in self._happened.items():
             for row, moment in rows_seen.items():
                 arrivals = touched[i].arrivals
@@ -308,10 +308,17 @@ class ShardRunner:
             self._note(i, self.watches[i].evaluate(boundary_ns, self.around, rows, arrivals))
         self.timings.seconds["late readings"] += time.perf_counter() - began
 
-    def _correct(self, g: int, seen: dict[int, int], touched: dict[int, Touched]) -> None:
+    def _correct(
+        self,
+        g: int,
+        seen: list[tuple[NDArray[np.int32], NDArray[np.int64]]],
+        touched: dict[int, Touched],
+    ) -> None:
+        """Hand corrected signals to the rules, with the time each row's correction stands for."""
         group = self.groups[g]
-        rows = np.array(sorted(seen), np.int32)
-        arrival = np.array([seen[r] for r in rows.tolist()], np.int64)
+        rows, where = np.unique(np.concatenate([r for r, _ in seen]), return_inverse=True)
+        arrival = np.zeros(len(rows), np.int64)
+        np.maximum.at(arrival, where, np.concatenate([a for _, a in seen]))
         signals: Signals = group.detector.current(rows)
         assert group.last_slot is not None
         end_ns = ((group.last_slot + 1) * group.slot_s + group.phase_s) * NS
@@ -378,6 +385,7 @@ class ShardRunner:
 
     def flush(self) -> None:
         """Settle what waits for more input: the input has ended. Nothing may be fed after."""
+        self.settled_at_end = self.intake.flush()
         if self.now_ns is not None and (self.intake.has_amendments or self._happened):
             self._amend(self.now_ns + self.tick_ns)
 
