@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from connectors.progress import language as of_locale
+
 Language = Literal["zh", "en"]
 
 _WORDS: dict[str, tuple[str, str]] = {
@@ -56,10 +58,12 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 
 def language(environ: dict[str, str] | None = None) -> Language:
-    """Return the language to speak: GRIDWARDEN_LANGUAGE, else LANG, else English."""
-    env = os.environ if environ is None else environ
-    told = env.get("GRIDWARDEN_LANGUAGE") or env.get("LC_ALL") or env.get("LANG") or ""
-    return "zh" if told.lower().startswith("zh") else "en"
+    """Return the language to speak: GRIDWARDEN_LANGUAGE, else that of the locale."""
+    env = dict(os.environ) if environ is None else environ
+    told = env.get("GRIDWARDEN_LANGUAGE", "")
+    if told:
+        return "zh" if told.lower().startswith("zh") else "en"
+    return "zh" if of_locale(env) == "zh" else "en"
 
 
 def pick(zh: str, en: str) -> str:
