@@ -25,6 +25,7 @@ from detectors.base import (
 from detectors.ledger import LOG10_E
 
 _LOWEST, _SPACING = -0.5, 0.2
+_LONGEST_OUTAGE_MIN = 2 * 1440
 _MINUTE_NS = 60 * NS
 _CHANCE = np.array([0.5, 0.3, 0.3, 0.3, 0.3])
 """Chance that a covert run has such a visitor near it: by kind, 1 hazmat in … 5 complaint."""
@@ -77,6 +78,7 @@ class Production(Detector):
             "outage",
             "vehicle",
             "complaint",
+            "temperature",
             "latitude",
             "longitude",
         }
@@ -118,8 +120,11 @@ class Production(Detector):
             back=layout.BACKFILL_S // self.interval_s,
             prior=self.params["prior"],
             keep=0.5 ** (slot_d / self.params["half_life_d"]),
+            pull=1.0 - 0.85 ** (minutes / 15),
+            relax=0.999 ** (minutes / 15),
             quiet_slots=int(self.params["quiet_d"] / slot_d),
             lowest=_LOWEST,
+            spacing=_SPACING,
             latitude=self.params["latitude"],
             noon_h=self.params["noon_h"],
             daytime=self.daytime,
@@ -130,7 +135,6 @@ class Production(Detector):
         return layout.fields(self._c.slots, self._c.back)
 
     def _step(self, frame: Frame, out: Signals) -> None:
-        reached = np.full(out.evidence.shape, np.nan, np.float32)
         state = self.state
         kernel.run(
             state["base"],
@@ -147,10 +151,10 @@ class Production(Detector):
             np.ascontiguousarray(frame.local_day),
             np.ascontiguousarray(frame.rest_day),
             out.evidence,
-            reached,
+            out.urgency,
             out.onset,
         )
-        self._finish(reached, out)
+        self._finish(out)
 
     def _current(self, rows: IntArray, out: Signals) -> None:
         real, whole = self.state["real"][rows], self.state["whole"][rows]
@@ -158,19 +162,18 @@ class Production(Detector):
         ready &= whole[:, layout.SETTLED] > 0
         out.evidence[0, ready] = real[ready, layout.EVIDENCE]
         out.onset[0, ready] = whole[ready, layout.ONSET]
-        reached = np.where(ready, real[:, layout.TOP], np.nan)[None, :]
-        self._finish(reached.astype(np.float32), out)
+        top = np.nan_to_num(real[:, layout.TOP].astype(np.float64), neginf=-1e9)
+        lines = np.floor((top - _LOWEST) / _SPACING + 1e-4) + 1
+        out.urgency[0, ready] = np.clip(lines, 0, LEVELS)[ready]
+        self._finish(out)
 
-    def _finish(self, reached: NDArray[np.float32], out: Signals) -> None:
-        """Turn nats into the ledger's unit, urgency and p-value."""
-        with np.errstate(invalid="ignore"):
-            lines = np.floor((reached - _LOWEST) / _SPACING + 1e-4) + 1
-        out.urgency[:] = np.where(
-            np.isnan(reached), -1, np.clip(np.nan_to_num(lines, neginf=0.0), 0, LEVELS)
-        )
+    def _finish(self, out: Signals) -> None:
+        """Turn nats into the ledger's unit and give the p-values."""
         out.evidence *= np.float32(LOG10_E)
-        ready = ~np.isnan(out.evidence)
-        out.p_value[ready] = self.p_value(out.evidence[ready])
+        out.p_value[out.urgency >= 0] = 1.0
+        some = out.evidence >= self.grid[0]
+        if some.any():
+            out.p_value[some] = self.p_value(out.evidence[some])
 
     def p_value(self, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the chance of at least this evidence on a day on which nothing is wrong.
@@ -216,19 +219,24 @@ class Production(Detector):
             whole[rows, layout.CLOSED] = slot
         elif kind in ("latitude", "longitude"):
             real[rows, layout.LATITUDE if kind == "latitude" else layout.LONGITUDE] = value
+        elif kind == "temperature":
+            real[rows, layout.TEMPERATURE] = value
+            whole[rows, layout.TEMPERATURE_AT] = start
         elif kind in ("vehicle", "complaint"):
             code = np.nan_to_num(value).astype(np.int64)
             if kind == "complaint":
                 code = np.full(len(rows), layout.COMPLAINT)
             kernel.tell_visitor(real, whole, rows, start, code, _CHANCE, _MOST)
         else:
+            if kind == "outage":  # an end that nobody reports must not blind us for ever
+                end = np.minimum(end, start.astype(np.int64) + _LONGEST_OUTAGE_MIN).astype(np.int32)
             kw = np.nan_to_num(np.asarray(value, np.float32))
             kernel.tell_window(real, whole, rows, _WINDOW_KINDS[kind], start, end, kw)
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
         real = self.state["real"][rows].astype(np.float64)
         whole = self.state["whole"][rows].astype(np.int64)
-        account = real[:, layout.ACCOUNT : layout.LIVE_REAL]
+        account = real[:, layout.ACCOUNT :]
         entries = len(layout.ENTRIES)
         facts: dict[str, NDArray[Any]] = {
             f"ledger_{name}": account[:, j] * LOG10_E for j, name in enumerate(layout.ENTRIES)
@@ -249,7 +257,7 @@ _WINDOW_KINDS = {
     "approved_test": layout.TEST,
     "outage": layout.OUTAGE,
 }
-_MOST = np.array([2.5, 0.8, 0.8, 0.8, 1.5])
+_MOST = np.array([2.0, 0.8, 0.8, 0.8, 1.5])
 """Most that one visitor may add, nats, by kind."""
 
 

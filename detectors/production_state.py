@@ -55,7 +55,7 @@ ENTRIES = (
     "prior",
 )
 """Entries of the ledger, in the order of the first columns of the account."""
-FACTS = ("hours", "mean_kw", "usual_kw", "night_share", "quiet_kw", "permitted_kw")
+FACTS = ("hours", "mean_kw", "usual_kw", "night_share", "quiet_kw", "permitted_kw", "max_kw")
 """What else the account holds, in the order of its last columns."""
 
 # An episode's part of `real`, and of `whole`.
@@ -64,42 +64,49 @@ EPISODE_REAL = 8
 OPEN, START, END, SLOTS, LOW, NIGHT, ONSET_MINUTE, CARRIED, REST = range(9)
 EPISODE_WHOLE = 9
 
-# real: scalars, then blocks.
+# real: what every slot needs first (two cache lines), then the rest.
 PRODUCTION, IDLE, SHIFT, NOISE, STEP, DUSK, LATITUDE, LONGITUDE, WATCHED = range(9)
 MEMORY, EVIDENCE, TOP = range(9, 12)
-LOADS = 12
+TEMPERATURE, WARMEST, COLDEST = range(12, 15)
+LOADS = 15
 EXCESSES = LOADS + RING
-HOLE_LOADS = EXCESSES + RING
+LIVE_REAL = EXCESSES + RING
+HOLE_LOADS = LIVE_REAL + EPISODE_REAL
 HOLE_EXCESSES = HOLE_LOADS + RING
 LATE_LOADS = HOLE_EXCESSES + RING
 LATE_EXCESSES = LATE_LOADS + RING
-WINDOW_KW = LATE_EXCESSES + RING
+LATE_REAL = LATE_EXCESSES + RING
+WINDOW_KW = LATE_REAL + EPISODE_REAL
 VISITOR_SCORE = WINDOW_KW + WINDOWS
 VISITOR_RATE = VISITOR_SCORE + VISITORS
 ACCOUNT = VISITOR_RATE + VISITOR_KINDS * PARTS
-LIVE_REAL = ACCOUNT + len(ENTRIES) + len(FACTS)
-LATE_REAL = LIVE_REAL + EPISODE_REAL
-REAL = LATE_REAL + EPISODE_REAL
+REAL = ACCOUNT + len(ENTRIES) + len(FACTS)
 
-# whole: scalars, then blocks.
-CLOSED, SETTLED, TRUSTED, NOW, DAY, OFFSET, AGE, GAP, HOLE, AMENDED, RESTS, LATE_NEXT = range(12)
-ONSET, STIRRED, NIGHTS, LAST_NIGHT, ACCOUNT_START = range(12, 17)
-WINDOW_KIND = 17
+# whole: likewise.
+CLOSED, SETTLED, TRUSTED, NOW, DAY, OFFSET, AGE, GAP, WINDOWS_UNTIL, ONSET, STIRRED = range(11)
+TEMPERATURE_AT = 11
+LIVE_WHOLE = 12
+LATE_WHOLE = LIVE_WHOLE + EPISODE_WHOLE
+HOLE, AMENDED, LATE_NEXT, RESTS, NIGHTS, LAST_NIGHT, ACCOUNT_START = range(
+    LATE_WHOLE + EPISODE_WHOLE, LATE_WHOLE + EPISODE_WHOLE + 7
+)
+WINDOW_KIND = ACCOUNT_START + 1
 WINDOW_START = WINDOW_KIND + WINDOWS
 WINDOW_END = WINDOW_START + WINDOWS
 VISITOR_MINUTE = WINDOW_END + WINDOWS
 VISITOR_KIND = VISITOR_MINUTE + VISITORS
-LIVE_WHOLE = VISITOR_KIND + VISITORS
-LATE_WHOLE = LIVE_WHOLE + EPISODE_WHOLE
-WHOLE = LATE_WHOLE + EPISODE_WHOLE
+WHOLE = VISITOR_KIND + VISITORS
 
 _FRESH_REAL = {
     DUSK: np.nan,
     LATITUDE: np.nan,
     LONGITUDE: np.nan,
     EVIDENCE: np.nan,
+    TEMPERATURE: np.nan,
+    WARMEST: np.nan,
+    COLDEST: np.nan,
     TOP: -np.inf,
-    **dict.fromkeys(range(LOADS, WINDOW_KW), np.nan),
+    **dict.fromkeys([*range(LOADS, LIVE_REAL), *range(HOLE_LOADS, LATE_REAL)], np.nan),
 }
 _FRESH_WHOLE = {
     CLOSED: NEVER,
@@ -109,6 +116,8 @@ _FRESH_WHOLE = {
     HOLE: NO_SLOT,
     AMENDED: NO_SLOT,
     LATE_NEXT: NO_SLOT,
+    WINDOWS_UNTIL: NO_MINUTE,
+    TEMPERATURE_AT: NO_MINUTE // 2,
     ONSET: NO_SLOT,
     STIRRED: NO_SLOT,
     LAST_NIGHT: -1,
@@ -170,8 +179,13 @@ class Constants(NamedTuple):
     prior: float
     keep: float
     """Share of the memory that is left a slot later."""
+    pull: float
+    """Share of an error that the shift follows in a slot."""
+    relax: float
     quiet_slots: int
     lowest: float
+    spacing: float
+    """Of the grid's lines, nats."""
     latitude: float
     noon_h: float
     daytime: bool

@@ -76,6 +76,8 @@ def notices(case: Case) -> list[tuple[int, str, float, float, float]]:
         out.append((max(0, a - 2 * DAY), "approved_test", a, b, kw))
     for at, code in case.visits:
         out.append((int(at), "vehicle", at, at, code))
+    for t in range(0, case.slots, 4):
+        out.append((t, "temperature", t, t, float(case.temperature[t])))
     return sorted(out)
 
 
@@ -84,6 +86,7 @@ def run_detector(
     name: str = "production",
     vehicles: bool = True,
     interval_s: int = 900,
+    weather: bool = False,
     **params: float,
 ) -> tuple[Production, Array, Array]:
     """Run the detector over a batch day by day; return it, its urgency and onsets (T, N).
@@ -112,7 +115,7 @@ def run_detector(
         (filed, row, kind, a, b, v)
         for row, case in enumerate(batch)
         for filed, kind, a, b, v in notices(case)
-        if vehicles or kind != "vehicle"
+        if (vehicles or kind != "vehicle") and (weather or kind != "temperature")
     ]
     told.sort(key=lambda notice: notice[:2])
     urgency, onset, at = [], [], 0
