@@ -52,15 +52,6 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     stand_in: str | None = None
 
 
-def split_grids(text: str) -> tuple[str, ...]:
-    """Return the place codes of a cell; any of ``; , | /`` and blanks separates them.
-
-    >>> split_grids("330106001001001; 330106001001002")
-    ('330106001001001', '330106001001002')
-    """
-    return tuple(code for code in re.split(r"[;,|/\s、；，]+", text) if code)
-
-
 def parse_shift(text: str, worker_id: str = "") -> tuple[frozenset[int], int, int] | None:
     """Return (ISO weekdays, first minute, last minute) of a shift, or None for always.
 

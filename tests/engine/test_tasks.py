@@ -14,7 +14,7 @@ from engine.desk import Desk
 from engine.hours import NS, CalendarHours, WorkHours, ns_of, work_days
 from engine.library import calendars
 from engine.outcomes import OutcomeError, Report
-from engine.roster import Roster, RosterError, Worker, on_shift, parse_shift, split_grids
+from engine.roster import Roster, RosterError, Worker, on_shift, parse_shift
 from engine.store import Store, TaskError
 from engine.tasks import (
     NEXT_STEP,
@@ -265,7 +265,6 @@ def test_shifts_have_weekdays_and_may_cross_midnight() -> None:
     ]  # fmt: skip
     assert not on_shift(night, friday - DAY + 17 * HOUR, "Asia/Shanghai")
     assert parse_shift("sat,sun 9:00-12:30") == (frozenset({6, 7}), 540, 750)
-    assert split_grids("a，b; c|d") == ("a", "b", "c", "d")
 
 
 @pytest.mark.parametrize("shift", ["always", "25:00-26:00", "8-18", "Foo 08:00-18:00"])
