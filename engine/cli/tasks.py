@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from engine.language import pick
-
 if TYPE_CHECKING:
     from engine.store import Store
     from engine.tasks import Task
@@ -241,6 +239,13 @@ def _moment(text: str, zone: str, option: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     return int(moment.timestamp()) * NS
+
+
+def pick(zh: str, en: str) -> str:
+    """Return the text of the language to speak."""
+    from engine import language  # brings more along than help needs
+
+    return language.pick(zh, en)
 
 
 # -- output -------------------------------------------------------------------------------------
