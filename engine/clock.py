@@ -121,6 +121,10 @@ class LocalTime:
             self._rest[day] = found
         return found
 
+    def holiday(self, day: int) -> bool:
+        """Return whether a local day is a public holiday; False where that year is unknown."""
+        return bool(self._calendars.holiday(self._country, dt.date.fromordinal(day + 719_163)))
+
     def columns(
         self, slot: int, slot_s: int, phase_s: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]:

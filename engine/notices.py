@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors import zones
 from connectors.records import Event
 from detectors.base import NS
 from engine.context import ABSENT, APPROVED, MAINTENANCE, NO_END, POWER_CUT
@@ -81,23 +82,23 @@ def _span(event: Event, zone: str) -> tuple[int, int]:
     start = event.attrs.get("from")
     end = event.attrs.get("until", event.attrs.get("to"))
     start_ns = event.ts_ns if start is None else instant_ns(start, zone, event)
-    end_ns = NO_END if end is None else instant_ns(end, zone, event)
+    end_ns = NO_END if end is None else instant_ns(end, zone, event, end=True)
     if end_ns < start_ns:
         raise EventError(f"{event.kind} {event.event_id!r} ends before it begins: {start} … {end}")
     return start_ns, end_ns
 
 
-def instant_ns(text: object, zone: str, event: Event) -> int:
-    """Return a time given in attributes: with offset, or else local; a bare date ends its day."""
+def instant_ns(text: object, zone: str, event: Event, *, end: bool = False) -> int:
+    """Return a time given in attributes: with offset, or else local.
+
+    As the end of a span (`end`) a bare date means that day too.
+    """
     try:
-        moment = dt.datetime.fromisoformat(str(text))
+        return zones.instant_ns(str(text), zone, end=end)
     except ValueError:
         raise EventError(
             f"{event.kind} {event.event_id!r}: {text!r} is no time; wanted ISO 8601"
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=ZoneInfo(zone))
-    return int(moment.timestamp()) * NS
 
 
 def _number(event: Event, name: str) -> float:

@@ -98,7 +98,7 @@ class ShardSurroundings:
             "approved_work": held[APPROVED],
             "area_outage": held[POWER_CUT] or any(self.cut_until_ns[p] > at_ns for p in place),
             "dead_concentrator": any(self.dead_until_ns[p] > at_ns for p in place),
-            "holiday": bool(self.now(watch, row, at_ns)["rest_day"]),
+            "holiday": self.shard.local.holiday(self._local_day(watch, row, at_ns)),
         }
 
     def subject(self, watch: Watch, row: int) -> dict[str, Any]:
@@ -128,6 +128,10 @@ class ShardSurroundings:
             "month": local.month,
             "season": SEASONS[local.month % 12 // 3],
         }
+
+    def _local_day(self, watch: Watch, row: int, at_ns: int) -> int:
+        zone = self._zone(watch, row)
+        return (at_ns // NS + _offset_s(zone, at_ns // NS // 900)) // 86_400
 
     def _zone(self, watch: Watch, row: int) -> str:
         at = int(watch.rows[row])
@@ -327,7 +331,7 @@ class ShardSurroundings:
         until = attrs.get("until")
         report = outcomes.Report(
             kind=str(attrs.get("outcome")),
-            until_ns=None if until is None else notices.instant_ns(until, zone, event),
+            until_ns=None if until is None else notices.instant_ns(until, zone, event, end=True),
             kw=attrs.get("kw"),
         )
         row = int(self._rows_of(event)[0]) if len(self._rows_of(event)) else -1
