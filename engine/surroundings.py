@@ -272,6 +272,11 @@ class ShardSurroundings:
             for effect in self._found(event, zone):
                 self.event(effect)
             return
+        if event.kind == "absence_revoked":
+            for row in rows.tolist():
+                self.context_register.end(ABSENT, row, event.ts_ns)
+            self._look_again(rows, event.arrival_ns)
+            return
         context, notice = notices.of_event(event, zone)
         if context is not None:
             kind, start_ns, end_ns = context
