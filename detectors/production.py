@@ -122,6 +122,7 @@ class Production(Detector):
             keep=0.5 ** (slot_d / self.params["half_life_d"]),
             pull=1.0 - 0.85 ** (minutes / 15),
             relax=0.999 ** (minutes / 15),
+            smooth=1.0 - 0.65 ** (minutes / 15),
             quiet_slots=int(self.params["quiet_d"] / slot_d),
             lowest=_LOWEST,
             spacing=_SPACING,

@@ -165,27 +165,34 @@ def learn(base, base_days, r, w, c, i, kw, s, k):
         most = c.scale * max(0.004 * r[i, PRODUCTION], 0.03 * kw)
         pull = c.pull * error
         r[i, SHIFT] = c.relax * (r[i, SHIFT] + min(most, max(-most, pull)))
+    r[i, RESIDUAL] += c.smooth * (error - r[i, RESIDUAL])
     if days >= 3:
-        r[i, NOISE] += 0.01 * c.scale * (1.4 * abs(error) - r[i, NOISE])
+        r[i, NOISE] += 0.01 * c.scale * (1.4 * abs(r[i, RESIDUAL]) - r[i, NOISE])
     if not math.isnan(r[i, LOADS + 1]):
         r[i, STEP] += 0.02 * c.scale * (abs(kw - r[i, LOADS + 1]) - r[i, STEP])
 
 
 @jit
-def absorb(base, base_days, r, w, er, ew, c, i):
-    """Make a harmless new load part of standby, once it is over: a third of it each time.
+def absorb(base, base_days, r, w, er, ew, c, i, mild):
+    """Add to standby what an episode brought that was harmless or unconvincing, once it is over.
 
     Not while it lasts: its first slots would explain the next ones.
     """
     mean = r[i, er + EXCESS] / w[i, ew + SLOTS]
+    least = min(mean, max(3.0 * r[i, NOISE], 0.01 * r[i, PRODUCTION]))
     k = 1 if w[i, ew + REST] else 0
     for slot in range(w[i, ew + START], w[i, ew + END]):
         minute = (slot * c.slot_min + w[i, OFFSET]) % 1440
         s = minute // c.slot_min
+        days = base_days[k, s, i]
+        if mild:
+            more = 0.35 * mean
+        else:
+            more = max(0.15, 1.0 / (days + 1.0)) * (mean if days <= 3 else least)
         for other in range(2):
             if other == k or at_night(minute):
-                base[other, s, i] += 0.35 * mean
-                base_days[other, s, i] = min(255, base_days[other, s, i] + 1)
+                base[other, s, i] += more
+                base_days[other, s, i] = min(255, days + 1)
 
 
 # -- the day and what is known from elsewhere --------------------------------------------------
@@ -414,14 +421,13 @@ def judge(r, w, er, ew, c, i, slot, day, minute, permit, parts):
 def close_episode(base, base_days, r, w, er, ew, c, i):
     """End an episode: what it said goes into the memory; if harmless, into standby instead."""
     w[i, ew + OPEN] = 0
-    if w[i, ew + SLOTS] < c.shortest:
-        return
     parts = weigh(r, w, er, ew, c, i, w[i, ew + END] - 1)
+    found = total_of(parts)
     mild = harmless(r, w, er, ew, i, parts)
-    if mild:
-        absorb(base, base_days, r, w, er, ew, c, i)
-    if not mild or c.daytime:
-        found = total_of(parts)
+    short = w[i, ew + SLOTS] < c.shortest
+    if mild or short or found - c.prior < c.lowest:
+        absorb(base, base_days, r, w, er, ew, c, i, mild and not short)
+    if not short and (c.daytime or not mild):
         r[i, MEMORY] = max(0.0, r[i, MEMORY] + max(0.0, found) - c.prior)
 
 
@@ -476,7 +482,7 @@ def observe(base, base_days, r, w, er, ew, lr, xr, c, i, slot, kw, s, k, day):
         quiet = quiet or mean - usual <= 1.2 * tested
         allowed = max(allowed, usual + tested)
     x = kw - allowed
-    theta = max(0.02 * r[i, PRODUCTION], 5.0 * r[i, NOISE], 0.3 * allowed)
+    theta = max(0.02 * r[i, PRODUCTION], 6.0 * r[i, NOISE], 0.3 * allowed)
     stronger = False
     if w[i, ew + OPEN] and quiet:
         close_episode(base, base_days, r, w, er, ew, c, i)

@@ -67,8 +67,8 @@ EPISODE_WHOLE = 9
 # real: what every slot needs first (two cache lines), then the rest.
 PRODUCTION, IDLE, SHIFT, NOISE, STEP, DUSK, LATITUDE, LONGITUDE, WATCHED = range(9)
 MEMORY, EVIDENCE, TOP = range(9, 12)
-TEMPERATURE, WARMEST, COLDEST = range(12, 15)
-LOADS = 15
+TEMPERATURE, WARMEST, COLDEST, RESIDUAL = range(12, 16)
+LOADS = 16
 EXCESSES = LOADS + RING
 LIVE_REAL = EXCESSES + RING
 HOLE_LOADS = LIVE_REAL + EPISODE_REAL
@@ -182,6 +182,8 @@ class Constants(NamedTuple):
     pull: float
     """Share of an error that the shift follows in a slot."""
     relax: float
+    smooth: float
+    """Share of an error that its running mean takes up in a slot."""
     quiet_slots: int
     lowest: float
     spacing: float
