@@ -181,10 +181,8 @@ class _Run(Replay):
         if self._given is not None:
             self.host.recorded = {(p.rule, p.day): p for p in self._given}
 
-    def _sources(
-        self, directory: Directory, states: dict[str, Any] | None, bounds: dict[str, int]
-    ) -> list[Source]:
-        sources = super()._sources(directory, states, bounds)
+    def _sources(self, directory: Directory, states: dict[str, Any] | None) -> list[Source]:
+        sources = super()._sources(directory, states)
         if self._patch is None:
             return sources
         self._patch.resolve(directory)

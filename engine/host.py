@@ -265,6 +265,11 @@ class Host:
                 lines.sort(key=lambda x: (datetime.fromisoformat(x.at), x.alert_id, x.seq))
             self._on_lines(lines)
 
+    @property
+    def waiting(self) -> int:
+        """Rows that their successors decide; how they end is counted then."""
+        return len(self._held)
+
     def finish(self) -> None:
         """End of all input: settle what waits, and hand out the last lines."""
         for shard in self.shards:

@@ -83,12 +83,21 @@ class Journal:
     def _frames(self, start: int) -> Iterator[tuple[int, bytes]]:
         with self.path.open("rb") as file:
             file.seek(start)
+            begin = file.tell()
             while len(head := file.read(_HEAD.size)) == _HEAD.size:
                 size, checksum = _HEAD.unpack(head)
                 body = file.read(size)
-                if len(body) < size or zlib.crc32(body) != checksum:
-                    return
-                yield file.tell(), body
+                if len(body) < size:
+                    return  # cut off while it was written
+                if zlib.crc32(body) != checksum:
+                    if not file.read(1):
+                        return  # the last one: not all of it reached the disk
+                    raise JournalError(
+                        f"{self.path}: is damaged at byte {begin:,}, with records behind it; put "
+                        "it back from a backup: going on without them would lose readings"
+                    )
+                begin = file.tell()
+                yield begin, body
 
     def close(self) -> None:
         """Close the file."""
@@ -103,7 +112,7 @@ def _encode(record: LogRecord) -> bytes:
         body: Any = ["readings", record.source, _ipc(batch), raw]
     elif isinstance(record, Event):
         fields = [getattr(record, f) for f in Event.__slots__]
-        fields[Event.__slots__.index("fault")] = int(record.fault)  # type: ignore[attr-defined]
+        fields[Event.__slots__.index("fault")] = int(record.fault)
         body = ["event", *fields]
     else:
         names = type(record).__slots__
@@ -119,7 +128,7 @@ def _decode(body: bytes) -> LogRecord:
         arrays = {name: np.asarray(batch.column(name)) for name in _COLUMNS}
         return ReadingBlock(source, **arrays, raw=_batch(raw) if raw else None)
     if kind == "event":
-        values = dict(zip(Event.__slots__, rest, strict=True))  # type: ignore[arg-type]
+        values = dict(zip(Event.__slots__, rest, strict=True))
         return Event(**{**values, "fault": Fault(values["fault"])})
     plain: dict[str, Any] = {
         "outcome": Outcome,

@@ -2,35 +2,41 @@
 
 Every record is written to the journal before it is fed; a snapshot covers a prefix of the journal.
 After a crash the newest snapshot is restored and the journal goes on from there, so that the
-alerts are the same as if nothing had happened.
+alerts are the same as if nothing had happened. Files of outputs are cut back to where the snapshot
+was taken and written again from there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
+from connectors.errors import InputError
+from connectors.merge import Log
 from connectors.quarantine import QuarantineWriter
-from connectors.records import Event, LogRecord, ReadingBlock, Tick
-from connectors.sources import EventSource, ReadingSource, Source
+from connectors.records import Event, Fault, LogRecord, ReadingBlock, Tick
+from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
 from engine.host import Host
-from engine.journal import Journal
-from engine.replay import directory_of, load_registry, open_store
+from engine.journal import Journal, JournalError
+from engine.replay import directory_of, load_registry, open_source, open_store
 from engine.shard import ShardRunner
-from engine.sinks import AlertsFile
+from engine.sinks import AlertsFile, holds
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from rules.alerts import AlertChange
 
 SHARD = "live"
 IGNORED = (".tmp", ".part", ".swp")
+
+log = structlog.get_logger()
 
 
 class LiveError(ValueError):
@@ -47,7 +53,12 @@ class Live:
     wall : callable
         Event time now, in nanoseconds (the wall clock; passed in, so that tests need none).
     on_lines : callable, optional
-        Takes lines as they are released.
+        Takes lines as they are released, each once, also across restarts.
+
+    Raises
+    ------
+    LiveError
+        If the configuration does not say what to watch.
     """
 
     def __init__(
@@ -58,7 +69,12 @@ class Live:
     ) -> None:
         inputs = config.inputs
         if inputs.meters is None or inputs.subjects is None:
-            raise LiveError("inputs.meters and inputs.subjects must name the tables")
+            raise LiveError(
+                "configuration: inputs.meters and inputs.subjects must name the tables; see "
+                "README.md, “Live”"
+            )
+        if inputs.watch is not None and not inputs.watch.is_dir():
+            raise LiveError(f"inputs.watch: {inputs.watch} is no folder; make it first")
         self.config = config
         self.wall = wall
         self._on_lines = on_lines
@@ -66,46 +82,83 @@ class Live:
         self.registry = load_registry(str(inputs.meters), str(inputs.subjects), config)
         self.directory = directory_of(self.registry)
         workers = None if inputs.workers is None else str(inputs.workers)
-        self.store = open_store(config.store, self.rules, config, workers)
+        zone = (self.registry.zones or ["UTC"])[0]
+        self.store = open_store(config.store, self.rules, config, workers, zone)
         self.epoch = self.store.claim(SHARD)
         self.folder = SnapshotFolder(Path(config.snapshots))
         self.journal = Journal(Path(config.snapshots) / "journal.log")
         shard = ShardRunner(self.registry, self.rules, config, library.calendars())
-        quarantine = None if config.quarantine is None else str(config.quarantine)
-        self.quarantine = QuarantineWriter(quarantine)
-        self.host = Host([shard], on_lines=self._lines, refuse=self.quarantine)
-        self.alerts = None if config.alerts is None else AlertsFile(str(config.alerts), append=True)
+        self._tick_ns = shard.tick_ns
+        self.host = Host([shard], on_lines=self._lines, refuse=self)
+        self.quarantine: QuarantineWriter
+        self.alerts: AlertsFile | None
         self.fed = 0
         self.read_to: dict[str, int] = {}
         """Last row fed, by source."""
-        self.done: set[str] = set()
-        """Files read to their end by this process."""
-        self._seen: dict[str, int] = {}
+        self.done: dict[str, list[int]] = {}
+        """Files read to their end: size and time of change by name."""
+        self.problems: dict[str, InputError] = {}
+        """Files that could not be read, or not to their end."""
+        self._seen: dict[str, list[int]] = {}
+        self._stdin_rows = 0
+        self._looked = inputs.watch is None
         self._recover()
 
     # -- the past -------------------------------------------------------------------------
 
     def _recover(self) -> None:
         """Restore the newest good snapshot and feed what the journal has beyond it."""
-        for ref in self.store.snapshots(SHARD):
-            try:
-                _, header, arrays = self.folder.read(ref)
-            except SnapshotFileError:
-                continue
-            self.host.restore(header["host"], arrays)
-            self.fed = int(header["fed"])
-            self.read_to = {str(k): int(v) for k, v in header["read_to"].items()}
-            break
+        header = self._restore()
+        if self.fed > self.journal.count:
+            raise JournalError(
+                f"{self.journal.path}: has {self.journal.count} records, the snapshot covers "
+                f"{self.fed}; put the journal back, or move the whole folder away to start anew"
+            )
+        self._open_outputs(header)
+        if header is None and self.journal.count == 0:
+            self.save()  # from now on it is known where the outputs began
         for record in self.journal.read(self.fed):
             self.host.feed(record)
             self.fed += 1
             self._note(record)
+        # Taken from the store, but the crash came before the journal had it.
+        for told in self.store.register.logged(SHARD, self.fed - 1):
+            self.feed(told.record)
+
+    def _restore(self) -> dict[str, Any] | None:
+        current = self.store.current_snapshot(SHARD)
+        for ref in sorted(self.store.snapshots(SHARD), key=lambda r: r != current):
+            try:
+                _, header, arrays = self.folder.read(ref)
+            except SnapshotFileError as error:
+                log.error("snapshot_refused", file=ref.file, problem=str(error))
+                continue
+            self.host.restore(header["host"], arrays)
+            self.fed = int(header["fed"])
+            self.read_to = {str(k): int(v) for k, v in header["read_to"].items()}
+            self.done = {str(k): list(v) for k, v in header["done"].items()}
+            return header
+        return None
+
+    def _open_outputs(self, header: dict[str, Any] | None) -> None:
+        """Open outputs where the snapshot left them; what is missing (rotated away) starts anew."""
+        alerts, refused = self.config.alerts, self.config.quarantine
+        self.alerts = None
+        if alerts is not None:
+            size = alerts.stat().st_size if alerts.is_file() else 0
+            offset = size if header is None else int(header["alerts_offset"])
+            self.alerts = AlertsFile(str(alerts), min(offset, size))
+        resume = None if header is None else header["quarantine"]
+        written = ((resume or {}).get("readings") or {}).get("bytes", 0)
+        if refused is not None and not holds(str(refused), int(written)):
+            resume = None
+        self.quarantine = QuarantineWriter(None if refused is None else str(refused), resume=resume)
 
     def _note(self, record: LogRecord) -> None:
         """Remember how far a source was read: what was fed is never fed twice."""
         if isinstance(record, ReadingBlock):
             self.read_to[record.source] = int(record.position[-1])
-        elif isinstance(record, Event):
+        elif isinstance(record, Event) and record.position:
             self.read_to[record.source] = max(record.position, self.read_to.get(record.source, 0))
 
     # -- the present ----------------------------------------------------------------------
@@ -119,14 +172,18 @@ class Live:
 
     def poll(self) -> int:
         """Read new files, take in what people reported, move the clock; return rows read."""
-        rows = 0
-        for path in self._new_files():
-            rows += self.read(str(path))
-            self.done.add(str(path))
+        files = self._new_files()
+        if not self._looked:
+            # No file can be taken at the first look. What it holds is older than now, so the
+            # clock waits for it.
+            self._looked = True
+            return 0
+        rows = self.read(files)
         for told in self.store.register.take(SHARD, self.epoch, self.fed, self.now_ns()):
             self.feed(told.record)
         now = self.now_ns()
-        self.feed(Tick(now))
+        if now // self._tick_ns > (self.host.clock_ns or 0) // self._tick_ns:
+            self.feed(Tick(now))  # within a tick nothing can become due
         self.store.tasks.tick(now)
         return rows
 
@@ -134,42 +191,102 @@ class Live:
         """Return event time now; it never steps back, whatever the wall clock does."""
         return max(self.wall(), self.host.clock_ns or 0)
 
-    def read(self, path: str) -> int:
-        """Feed one file (events if its name begins so, else readings); return its rows."""
-        rows = 0
-        for record in self._records(path):
-            self.feed(record)
-            rows += len(record) if isinstance(record, ReadingBlock) else 1
+    def read(self, paths: Iterable[Path]) -> int:
+        """Feed files (events if the name begins so, else readings), merged; return their rows.
+
+        A file that cannot be used is told (:attr:`problems`) and keeps nobody else from being read.
+        """
+        sources: list[Source] = []
+        for path in sorted(paths, key=_is_events):  # as replay has them: readings, then events
+            name = str(path)
+            stat = path.stat()
+            before = self.done.get(name)
+            if before is not None and stat.st_size <= before[0]:
+                self.read_to.pop(name, None)  # not the file that it was: all of it is new
+            self.done[name] = [stat.st_size, stat.st_mtime_ns]
+            try:
+                sources.append(self._open(name))
+            except InputError as error:
+                self._refuse_file(name, error)
+        rows = self._feed_all(sources)
+        for source in sources:
+            if source.problem is not None:
+                self._refuse_file(source.name, source.problem)
         return rows
 
-    def _records(self, path: str) -> Iterator[LogRecord]:
-        """Yield a file's records with the arrival that is true here: now."""
-        is_events = Path(path).name.lower().startswith("event")
-        source: Source = (EventSource if is_events else ReadingSource)(path, self.directory)
+    def read_lines(self, data: bytes) -> int:
+        """Feed readings as text: a header and lines of CSV, or lines of NDJSON; return the rows."""
+        kind = "ndjson" if data.lstrip().startswith(b"{") else "csv"
+        spool = self.folder.folder / f".stdin.{kind}"
+        spool.write_bytes(data)
+        self.read_to.pop("stdin", None)
+        rows = self._feed_all(
+            [open_source(str(spool), self.directory, self.config, False, None, "stdin")]
+        )
+        self._stdin_rows += rows
+        spool.unlink()
+        return rows
+
+    def _open(self, name: str) -> Source:
+        return open_source(name, self.directory, self.config, _is_events(Path(name)))
+
+    def _refuse_file(self, name: str, error: InputError) -> None:
+        self.problems[name] = error
+        log.error("file_refused", problem=str(error))
+
+    def _feed_all(self, sources: list[Source]) -> int:
+        """Feed what was not fed yet of some sources, with the arrival that is true here."""
+        rows = 0
+        merged = Log(sources)
+        # After a pause, or at the first start, files hold the past: it passes by in its own time.
+        skew_ns = self.config.clock.max_skew_s * NS
+        behind = self.now_ns() - (self.host.clock_ns or 0) > skew_ns
+        known = dict(self.read_to)
         try:
-            while (record := source.next_record()) is not None:
-                now = self.now_ns()
-                known = self.read_to.get(source.name, 0)
-                if isinstance(record, ReadingBlock):
-                    start = int(np.searchsorted(record.position, known, side="right"))
-                    if start < len(record):
-                        yield self._arrived(record.slice(start, len(record)), now)
-                elif isinstance(record, Event) and record.position > known:
-                    yield replace(record, arrival_ns=now)
-            if source.problem is not None:
-                raise source.problem
+            for record in merged:
+                fresh = self._unread(record, known)
+                if fresh is not None:
+                    arrived = self._arrived(fresh, behind, skew_ns)
+                    self.feed(arrived)
+                    rows += len(arrived) if isinstance(arrived, ReadingBlock) else 1
         finally:
-            source.close()
+            merged.close()
+        return rows
 
-    def _arrived(self, block: ReadingBlock, now_ns: int) -> ReadingBlock:
-        """Return the block as having arrived now; stamps ahead of now are refused as such."""
-        from connectors.records import Fault
+    @staticmethod
+    def _unread(record: LogRecord, known: dict[str, int]) -> ReadingBlock | Event | None:
+        """Return what of a file's record was not fed before."""
+        if isinstance(record, ReadingBlock):
+            read_to = known.get(record.source, 0)
+            start = int(np.searchsorted(record.position, read_to, side="right"))
+            return record.slice(start, len(record)) if start < len(record) else None
+        assert isinstance(record, Event)
+        return record if record.position > known.get(record.source, 0) else None
 
-        ahead = block.ts_ns > now_ns + self.config.clock.max_skew_s * NS
-        fault = np.where(block.fault == Fault.CLOCK_AHEAD, Fault.OK, block.fault)
-        fault = np.where((fault == Fault.OK) & ahead, Fault.CLOCK_AHEAD, fault).astype(np.uint8)
-        arrival = np.full(len(block), now_ns, np.int64)
-        return replace(block, arrival_ns=arrival, fault=fault)
+    def _arrived(
+        self, record: ReadingBlock | Event, behind: bool, skew_ns: int
+    ) -> ReadingBlock | Event:
+        """Return the record as having arrived here; stamps ahead of now are refused as such.
+
+        Live, everything arrives now, and the wall clock alone says what lies ahead. Of the past,
+        arrival is what the file shows, never after now.
+        """
+        now, low = self.now_ns(), self.host.clock_ns or 0
+        if isinstance(record, Event):
+            return replace(
+                record, arrival_ns=min(max(record.arrival_ns, low), now) if behind else now
+            )
+        fault, arrival = record.fault, np.full(len(record), now, np.int64)
+        if behind:
+            arrival = np.clip(record.arrival_ns, low, now)
+        else:
+            fault = np.where(fault == Fault.CLOCK_AHEAD, Fault.OK, fault)
+        ahead = (fault == Fault.OK) & (record.ts_ns > now + skew_ns)
+        fault = np.where(ahead, Fault.CLOCK_AHEAD, fault).astype(np.uint8)
+        position = record.position
+        if record.source == "stdin":
+            position = position + self._stdin_rows
+        return replace(record, arrival_ns=arrival, fault=fault, position=position)
 
     def _new_files(self) -> list[Path]:
         """Return files of the watched folder that are complete: unchanged since the last poll."""
@@ -177,33 +294,56 @@ class Live:
         if folder is None:
             return []
         found = []
-        sizes: dict[str, int] = {}
+        seen: dict[str, list[int]] = {}
         for path in sorted(folder.iterdir()):
-            name = str(path)
             if not path.is_file() or path.name.startswith(".") or path.suffix in IGNORED:
                 continue
-            if name in self.done:
+            name, stat = str(path), path.stat()
+            state = [stat.st_size, stat.st_mtime_ns]
+            if self.done.get(name) == state:
                 continue
-            sizes[name] = path.stat().st_size
-            if self._seen.get(name) == sizes[name]:
+            seen[name] = state
+            if self._seen.get(name) == state:
                 found.append(path)
-        self._seen = sizes
+        self._seen = seen
         return found
 
     # -- outputs --------------------------------------------------------------------------
 
+    def block(self, block: ReadingBlock, fault: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Take quarantined rows."""
+        if self.config.quarantine is not None:
+            self.quarantine.block(block, fault)
+
+    def event(self, event: Event) -> None:
+        """Take a quarantined event."""
+        self.quarantine.event(event)
+
     def _lines(self, lines: Sequence[AlertChange]) -> None:
-        self.store.commit(SHARD, self.epoch, self.fed, lines, clock_ns=self.host.clock_ns)
+        new = self.store.commit(SHARD, self.epoch, self.fed, lines, clock_ns=self.host.clock_ns)
         if self.alerts is not None:
             self.alerts.write(lines)
-        if self._on_lines is not None:
+        if new and self._on_lines is not None:  # lines of one release are committed together
             self._on_lines(lines)
 
     def save(self) -> None:
-        """Take a snapshot of everything fed so far."""
+        """Take a snapshot of everything fed so far; a full disk is told, and loses nothing."""
+        if self.alerts is not None:
+            self.alerts.sync()
         head, arrays = self.host.snapshot()
-        header: dict[str, Any] = {"host": head, "fed": self.fed, "read_to": self.read_to}
-        ref = self.folder.write(SHARD, self.epoch, self.fed, header, arrays)
+        header: dict[str, Any] = {
+            "host": head,
+            "fed": self.fed,
+            "read_to": self.read_to,
+            "done": self.done,
+            "alerts_offset": 0 if self.alerts is None else self.alerts.offset,
+            "quarantine": self.quarantine.offset(),
+        }
+        try:
+            ref = self.folder.write(SHARD, self.epoch, self.fed, header, arrays)
+        except SnapshotFileError as error:
+            log.error("snapshot_not_written", problem=str(error))
+            return
         self.store.commit(SHARD, self.epoch, self.fed, [], clock_ns=self.host.clock_ns)
         self.store.save_snapshot(SHARD, self.epoch, self.store.current_snapshot(SHARD), ref)
         gone = self.folder.retain(self.store.snapshots(SHARD), ref)
@@ -213,11 +353,19 @@ class Live:
     def close(self) -> None:
         """Save and close everything."""
         self.save()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close everything without a snapshot: the next start goes on from the journal."""
         if self.alerts is not None:
             self.alerts.close()
         self.quarantine.close()
         self.journal.close()
         self.store.close()
+
+
+def _is_events(path: Path) -> bool:
+    return path.name.lower().startswith("event")
 
 
 def wall_ns() -> int:

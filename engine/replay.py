@@ -7,9 +7,9 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.arrival import READING_RULES
 from connectors.errors import InputError
 from connectors.ids import IdMap
 from connectors.merge import Log, source_state
@@ -161,6 +162,29 @@ def directory_of(registry: Registry) -> Directory:
 def layout_of(config: Config) -> PlaceLayout:
     """Return the configured layout of place codes."""
     return PlaceLayout(config.place.widths, config.place.levels, config.place.shard_level)
+
+
+def open_source(
+    path: str,
+    directory: Directory,
+    config: Config,
+    events: bool,
+    state: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Source:
+    """Open an input as the configuration says."""
+    clock = config.clock
+    earliest_ns = int(clock.earliest.timestamp()) * NS
+    latest_ns = int(clock.latest.timestamp()) * NS
+    if events:
+        return EventSource(
+            path, directory, name=name, earliest_ns=earliest_ns, latest_ns=latest_ns, state=state
+        )
+    rules = replace(READING_RULES, max_skew_s=clock.max_skew_s)
+    return ReadingSource(
+        path, directory, name=name, rules=rules, earliest_ns=earliest_ns, latest_ns=latest_ns,
+        state=state,
+    )  # fmt: skip
 
 
 def load_registry(meters: str, subjects: str, config: Config) -> Registry:
@@ -344,27 +368,16 @@ class Replay:
 
     def _open_log(self, saved: dict[str, Any] | None) -> Log:
         directory = directory_of(self.registry)
-        clock = self.config.clock
-        bounds = {
-            "earliest_ns": int(clock.earliest.timestamp()) * NS,
-            "latest_ns": int(clock.latest.timestamp()) * NS,
-        }
         states = None if saved is None else saved["log"]
-        return Log(self._sources(directory, states, bounds), block_rows=self.options.block_rows)
+        return Log(self._sources(directory, states), block_rows=self.options.block_rows)
 
-    def _sources(
-        self, directory: Directory, states: dict[str, Any] | None, bounds: dict[str, int]
-    ) -> list[Source]:
+    def _sources(self, directory: Directory, states: dict[str, Any] | None) -> list[Source]:
         """Return the inputs, in the order given: readings, then events."""
-        sources: list[Source] = [
-            ReadingSource(f, directory, state=source_state(states, f), **bounds)
-            for f in self.options.readings
+        return [
+            open_source(f, directory, self.config, events, source_state(states, f))
+            for events, files in ((False, self.options.readings), (True, self.options.events))
+            for f in files
         ]
-        sources += [
-            EventSource(f, directory, state=source_state(states, f), **bounds)
-            for f in self.options.events
-        ]
-        return sources
 
     # -- outputs --------------------------------------------------------------------------
 
