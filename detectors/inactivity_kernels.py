@@ -108,7 +108,7 @@ class Model(NamedTuple):
     price: NDArray[np.float64]
     """λ, shape (LEVELS,)."""
     delay: NDArray[np.int64]
-    """Delays in hours after which waiting costs more, shape (KINDS, LEVELS, 3)."""
+    """Delays in hours after which waiting costs more, shape (KINDS, LEVELS, 4)."""
     delay_cost: NDArray[np.float64]
     """How much more, same shape."""
     cost: NDArray[np.float64]
@@ -157,7 +157,7 @@ def window(words: Any, n: int, h: int) -> int:
 
 
 @jit
-def ones(bits: int) -> int:
+def ones(bits: Any) -> Any:
     """Return the number of set bits."""
     b = bits
     b = b - ((b >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -375,15 +375,15 @@ def choose(m: Model, kind: int, hour: int, alive: Any, share: float, moments: An
     first = m.step_of[FIRST_H]
     for i in range(len(m.price)):
         price = m.price[i] * share
-        d0, d1, d2 = m.delay[kind, i]
-        c0, c1, c2 = m.delay_cost[kind, i]
-        best = (per_hour * LONGEST_H + c0 + c1 + c2 + never) * ends[LONGEST_H]
+        d0, d1, d2, d3 = m.delay[kind, i]
+        c0, c1, c2, c3 = m.delay_cost[kind, i]
+        best = (per_hour * LONGEST_H + c0 + c1 + c2 + c3 + never) * ends[LONGEST_H]
         found = -1
         for k in range(first, len(m.grid)):
             d = m.grid[k]
             cost = per_hour * (d * ends[d] - hours[d]) + price * alive[k]
             cost += c0 * ends[max(d - d0, 0)] + c1 * ends[max(d - d1, 0)]
-            cost += c2 * ends[max(d - d2, 0)]
+            cost += c2 * ends[max(d - d2, 0)] + c3 * ends[max(d - d3, 0)]
             if cost < best:
                 best = cost
                 found = k
@@ -694,7 +694,7 @@ def pause(
             s.away[n, at, 0] = start[i]
             s.away[n, at, 1] = end[i]
             s.away_back[n] = 0
-            s.away_run[n] = min(np.int64(s.silent[n]), 255)
+            s.away_run[n] = min(np.int64(s.silent[n]), np.int64(255))
         else:
             s.outage[n, 0, 0] = start[i]
             s.outage[n, 0, 1] = end[i]

@@ -19,24 +19,24 @@ _WAKING_H = (7, 20)
 
 _PATHS = (
     (  # water, gas, or several utilities
-        (-0.40, (3, 1.0), (9, 0.3), (8, 1.5)),
-        (0.70, (4, 1.0), (9, 0.3), (11, 1.5)),
-        (0.80, (5, 1.0), (9, 0.3), (12, 1.5)),
-        (1.38, (5, 1.0), (9, 0.3), (12, 1.5)),
-        (1.40, (9, 0.7), (9, 0.0), (24, 2.0)),
-        (2.00, (9, 0.7), (9, 0.0), (24, 2.0)),
-        (3.00, (16, 0.7), (9, 0.0), (60, 2.0)),
+        (-0.40, (3, 1.0), (9, 0.3), (8, 1.5), (24, 1.0)),
+        (0.70, (4, 1.0), (9, 0.3), (11, 1.5), (24, 1.0)),
+        (0.80, (5, 1.0), (9, 0.3), (12, 1.5), (24, 1.0)),
+        (1.38, (5, 1.0), (9, 0.3), (12, 1.5), (24, 1.0)),
+        (1.40, (9, 0.5), (12, 0.0), (24, 2.4), (48, 0.0)),
+        (2.00, (9, 0.5), (12, 0.0), (24, 2.4), (48, 0.0)),
+        (3.00, (16, 0.5), (12, 0.0), (60, 2.4), (72, 0.0)),
     ),
     (  # electricity alone
-        (-0.40, (3, 1.0), (7, 0.3), (8, 1.5)),
-        (0.60, (4, 1.0), (7, 0.3), (11, 1.5)),
-        (0.70, (5, 1.0), (7, 0.5), (12, 1.5)),
-        (0.85, (5, 1.0), (7, 0.5), (12, 1.5)),
-        (0.90, (7, 1.0), (12, 0.3), (24, 1.5)),
-        (1.30, (7, 1.0), (12, 0.3), (24, 1.5)),
-        (1.40, (9, 0.7), (12, 0.0), (24, 2.0)),
-        (2.00, (9, 0.7), (12, 0.0), (24, 2.0)),
-        (3.00, (16, 0.7), (12, 0.0), (60, 2.0)),
+        (-0.40, (3, 1.0), (7, 0.3), (8, 1.5), (24, 1.0)),
+        (0.60, (4, 1.0), (7, 0.3), (11, 1.5), (24, 1.0)),
+        (0.70, (5, 1.0), (7, 0.5), (12, 1.5), (24, 1.0)),
+        (0.85, (5, 1.0), (7, 0.5), (12, 1.5), (24, 1.0)),
+        (0.90, (7, 1.0), (12, 0.3), (24, 1.5), (48, 0.0)),
+        (1.30, (7, 1.0), (12, 0.3), (24, 1.5), (48, 0.0)),
+        (1.40, (9, 0.7), (12, 0.0), (24, 2.0), (48, 0.0)),
+        (2.00, (9, 0.7), (12, 0.0), (24, 2.0), (48, 0.0)),
+        (3.00, (16, 0.7), (12, 0.0), (60, 2.0), (72, 0.0)),
     ),
 )
 """log10 λ; then delays in hours after which waiting costs more, each with how much more.
@@ -45,7 +45,8 @@ RESEARCH.md 2 sets these delays (K/2 and K) from the plain rule of K silent hour
 same budget. Tied to the price they need no budget, and one detector serves rules of any budget:
 the dearer a false alert, the more patience pays. 5 and 12 h serve the budgets of a 12-hour rule,
 9 and 24 h those of a 24-hour rule. A plain rule on electricity costs about twice what it costs on
-water, hence a path of its own. The middle step keeps the moments of neighbouring prices in order.
+water, hence a path of its own. The second and last step keep the moments of neighbouring prices in
+order, which urgency needs: what is not worth 12 h should still be worth 24.
 """
 
 PRICES = 10.0 ** np.concatenate(
@@ -67,8 +68,8 @@ def _along(column: int, part: int) -> NDArray[np.float64]:
     )
 
 
-DELAY_H = np.stack([_along(c, 0) for c in (1, 2, 3)], axis=-1).astype(np.int64)
-DELAY_COST = np.stack([_along(c, 1) for c in (1, 2, 3)], axis=-1)
+DELAY_H = np.stack([_along(c, 0) for c in (1, 2, 3, 4)], axis=-1).astype(np.int64)
+DELAY_COST = np.stack([_along(c, 1) for c in (1, 2, 3, 4)], axis=-1)
 PRIOR_RATE = pooled.PRIOR_RATE
 
 

@@ -29,6 +29,7 @@ from detectors.base import Frame
 from detectors.inactivity import Inactivity
 from detectors.inactivity_kernels import Model
 
+# No cache: numba watches only this file, and these call the kernels of another.
 RIDGE = 3.0
 FIRST_STEP_SHARE = 0.15
 """Nine in ten silences end within their first hour: a share of those is enough."""
@@ -88,7 +89,7 @@ def frame(hours: Hours, slot: int, values: NDArray[np.float32]) -> Frame:
     )
 
 
-@njit(cache=True)
+@njit
 def _follow(signs: Any, first: Any, last: Any) -> Any:
     """Return (home, onset, silent hours, slot of the next activity) of every silence."""
     out = []
@@ -112,7 +113,7 @@ def _follow(signs: Any, first: Any, last: Any) -> Any:
     return out
 
 
-@njit(cache=True)
+@njit
 def _read(s: Any, m: Any, signs: Any, days: Any, rest: Any, base: int, silences: Any) -> Any:
     """Return what the record tells of every silence: (P, K − 1, VARYING), (P, CONSTANT), share."""
     homes, onsets, clock, day = silences
@@ -264,7 +265,7 @@ def train(sets: Sequence[Hours], teaches: Sequence[NDArray[np.bool_]]) -> tuple[
 # -- prior rates -------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@njit
 def _moments(m: Any, kind: int, hour: Any, day: Any, x: Any, y: Any, share: Any) -> Any:
     out = np.empty((len(hour), len(m.price)), np.uint8)
     alive = np.empty(len(m.grid))
