@@ -115,7 +115,8 @@ class Stream:
         late = known > (start + DUE_S)[:, None]
         self.on_time = np.where(late, np.nan, hours.values).astype(np.float32)
         self.amendments: dict[int, list[tuple[int, int]]] = {}
-        for slot, home in np.argwhere(late & (hours.known_s >= 0)):
+        self.late = late & (hours.known_s >= 0)
+        for slot, home in np.argwhere(self.late):
             # It is applied before the first slot that is due after its reading has arrived.
             at = -(-int(hours.known_s[slot, home]) // HOUR_S) - 2 - hours.first_slot
             self.amendments.setdefault(max(at, int(slot) + 1), []).append((int(slot), int(home)))
@@ -123,6 +124,8 @@ class Stream:
     def amend(self, detector: Inactivity, slot: int) -> None:
         """Apply what has become known before a slot closes."""
         for at, home in sorted(self.amendments.get(slot, ())):
+            if np.isnan(self.hours.values[at, home]):
+                continue
             values = np.full((len(detector.channels), 1), np.nan, np.float32)
             values[self.hours.channel] = self.hours.values[at, home]
             detector.amend(self.hours.first_slot + at, np.array([home]), values)
@@ -145,7 +148,8 @@ def run(hours: Hours, model: Model | None, cases: int, declared: bool, seed: int
     for slot in range(slots):
         stream.amend(detector, slot)
         for home in cuts.get(slot, ()):
-            found.append(Case(home, slot, _collapse(detector, stream, home, slot)))
+            after = _collapse(detector, stream, home, slot)
+            found.append(Case(home, slot, after))
         for home, until in away.get(slot, ()):
             span = (np.array([(hours.first_slot + s) * HOUR_S * NS]) for s in (slot, until))
             detector.inform("absence", np.array([home]), *span)
@@ -167,7 +171,7 @@ def _collapse(detector: Inactivity, stream: Stream, home: int, start: int) -> Tr
     row = np.array([0])
     for slot in range(start, stop):
         for at, other in sorted(stream.amendments.get(slot, ()) if slot > start else ()):
-            if other == home:
+            if other == home and (at >= start or np.isfinite(hours.values[at, home])):
                 values[hours.channel] = quiet if at >= start else hours.values[at, home]
                 alone.amend(hours.first_slot + at, row, values)
         on_time = np.isfinite(stream.on_time[slot, home])

@@ -35,7 +35,8 @@ class Hours:
     values : ndarray of float32, shape (T, N)
         Litres, or kWh of the highest half-hour; NaN where never known.
     known_s : ndarray of int64, shape (T, N)
-        When the reading that completes the slot arrived, seconds UTC; −1 for never.
+        When the first reading after the slot arrived, seconds UTC; −1 for never. It completes
+        the slot, unless it ends a long gap with use in it.
     begin, end : ndarray of int64, shape (N,)
         First slot of each home, and the one after its last, counted from `first_slot`.
     """
@@ -134,7 +135,8 @@ def _register(
     for i in np.flatnonzero((np.diff(at) > LONGEST_GAP_S) & (np.diff(used) > 1.0)):
         good[at[i] // HOUR_S - first : -(-at[i + 1] // HOUR_S) - first] = False
     values[good] = np.diff(level)[good]
-    known[good] = at[after[good]]
+    inside = after < len(at)
+    known[inside] = at[after[inside]]
 
 
 def _interval(
