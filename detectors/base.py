@@ -154,7 +154,10 @@ class Signals:
     def take(self, rows: IntArray) -> Signals:
         """Return the same signals for some rows only."""
         return Signals(
-            self.evidence[:, rows], self.p_value[:, rows], self.urgency[:, rows], self.onset[:, rows]
+            self.evidence[:, rows],
+            self.p_value[:, rows],
+            self.urgency[:, rows],
+            self.onset[:, rows],
         )
 
 
@@ -350,7 +353,9 @@ class Detector(ABC):
             )
         more_zone = np.zeros(more, np.uint8) if zone is None else np.asarray(zone, np.uint8)
         more_key = (
-            np.arange(self.rows, rows, dtype=np.uint64) if key is None else np.asarray(key, np.uint64)
+            np.arange(self.rows, rows, dtype=np.uint64)
+            if key is None
+            else np.asarray(key, np.uint64)
         )
         self.zone = np.concatenate([self.zone, more_zone])
         self.key = np.concatenate([self.key, more_key])
@@ -426,7 +431,9 @@ class Detector(ABC):
         if frame.values.dtype != np.float32:
             raise DetectorError(f"{self.name}: values must be float32, got {frame.values.dtype}")
         if frame.local_slot.shape[0] != t:
-            raise DetectorError(f"{self.name}: {t} slots but {frame.local_slot.shape[0]} local ones")
+            raise DetectorError(
+                f"{self.name}: {t} slots but {frame.local_slot.shape[0]} local ones"
+            )
         if np.isinf(frame.values).any():
             raise DetectorError(f"{self.name}: infinite value in slot {frame.first_slot} or later")
 

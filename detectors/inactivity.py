@@ -74,7 +74,8 @@ class Inactivity(Detector):
 
     def _configure(self) -> None:
         p = self.params
-        floor = (p["electricity_kwh"], p["water_l"], p["gas_m3"])
+        # Frames carry volumes in litres, gas too.
+        floor = (p["electricity_kwh"], p["water_l"], 1000.0 * p["gas_m3"])
         self._model = shipped(p["half_life_d"], floor)
         self._ready_h = int(p["ready_h"])
 
@@ -156,7 +157,7 @@ class Inactivity(Detector):
         rows: IntArray,
         start_ns: NDArray[np.int64],
         end_ns: NDArray[np.int64],
-        value: NDArray[np.float32],
+        value: NDArray[np.float32],  # noqa: ARG002
     ) -> None:
         if kind == "new_appliance":
             # Its standby is not that of the old nights: learn it from the nights to come.
@@ -192,5 +193,5 @@ class Inactivity(Detector):
             "own": (s["hours"] >= self.params["own_d"] * 24).astype(np.int64),
             "threshold_kwh": s["threshold"][:, 0].astype(np.float64),
             "threshold_l": s["threshold"][:, 1].astype(np.float64),
-            "threshold_m3": s["threshold"][:, 2].astype(np.float64),
+            "threshold_m3": s["threshold"][:, 2].astype(np.float64) / 1000.0,
         }
