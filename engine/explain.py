@@ -11,9 +11,13 @@ from rules.alerts import AlertChange
 
 
 def explain(store: str, alert_id: str) -> str | None:
-    """Return the explanation of an alert kept in a store, or None where it is not there."""
+    """Return the explanation of an alert kept in a store.
+
+    The beginning of an id will do; None where no alert, or more than one, begins so.
+    """
     with Store.open(store) as opened:
-        changes = opened.changes(alert_id)
+        found = [a.alert_id for a in opened.alerts() if a.alert_id.startswith(alert_id)]
+        changes = opened.changes(found[0]) if len(found) == 1 else []
     return render(changes) if changes else None
 
 
