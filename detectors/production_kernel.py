@@ -3,11 +3,12 @@
 """Kernel of the `production` detector: one plant, one slot at a time.
 
 All compiled functions stand in this one file, because numba's cache watches the file of the
-function that is called, not those of its callees. The naive twin is
-``tests/detectors/production_twin.py``.
+function that is called, not those of its callees: split, an edit of one would leave a stale
+kernel of the other. The naive twin is ``tests/detectors/twin_production.py``.
 
-``r`` and ``w`` are a plant's rows of ``real`` and ``whole``; ``er`` and ``ew`` the parts of them
-that hold one episode (the live one, or the back-filled one); ``c`` are the constants.
+``r`` and ``w`` are the arrays ``real`` and ``whole``, ``i`` the plant; ``er`` and ``ew`` say where in
+its rows an episode lies (the live one, or the back-filled one), ``lr`` and ``xr`` where the last loads
+and excesses do; ``c`` are the constants.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def settle(base, base_days, levels, r, w, c, i):
     w[i, SETTLED] = 1
     w[i, TRUSTED] = 0
     w[i, AGE] = 0
+    r[i, PRODUCTION] = 0.0
     if levels[i].sum() >= c.slots:
         q95 = quantile(levels, i, 0.95, 0)
         r[i, IDLE] = quantile(levels, i, 0.15, 0)
@@ -150,7 +152,7 @@ def explained(base, base_days, r, w, c, i, s, k):
 
 
 @hot
-def learn(base, base_days, r, w, c, i, kw, s, k):
+def learn(base, base_days, r, c, i, kw, s, k):
     """Move standby, shift and noise towards what was seen."""
     minute = s * c.slot_min
     days = base_days[k, s, i]
@@ -428,7 +430,7 @@ def close_episode(base, base_days, r, w, er, ew, c, i):
     if mild or short or found - c.prior < c.lowest:
         absorb(base, base_days, r, w, er, ew, c, i, mild and not short)
     if not short and (c.daytime or not mild):
-        r[i, MEMORY] = max(0.0, r[i, MEMORY] + max(0.0, found) - c.prior)
+        r[i, MEMORY] = min(MOST_MEMORY, max(0.0, r[i, MEMORY] + max(0.0, found) - c.prior))
 
 
 @jit
@@ -498,8 +500,7 @@ def observe(base, base_days, r, w, er, ew, lr, xr, c, i, slot, kw, s, k, day):
             w[i, ew + LOW] += 1
         if w[i, ew + OPEN] and (w[i, ew + LOW] >= 2 or slot - w[i, ew + START] >= c.longest):
             close_episode(base, base_days, r, w, er, ew, c, i)
-    warm = w[i, TRUSTED] > 0 or w[i, AGE] >= c.slots
-    if not w[i, ew + OPEN] and not quiet and x > theta and warm:
+    if not w[i, ew + OPEN] and not quiet and x > theta and r[i, PRODUCTION] > 0.0:
         sharp, rose = False, False
         for j in range(width):
             sharp = sharp or r[i, xr + j] < (0.5 if stronger else 0.35) * x
@@ -555,11 +556,11 @@ def advance(base, base_days, levels, seen, r, w, c, i, slot, kw, s, day, rest):
             rest, day,
         ):  # fmt: skip
             count_level(levels, i, kw)
-            learn(base, base_days, r, w, c, i, kw, s, rest)
+            learn(base, base_days, r, c, i, kw, s, rest)
             learn_weather(r, w, c, i, minute)
         w[i, AGE] += 1
     end_case(r, w, c, i, slot)
-    return w[i, TRUSTED] > 0 or w[i, AGE] > c.slots
+    return r[i, PRODUCTION] > 0.0
 
 
 # -- what the class calls ----------------------------------------------------------------------
@@ -616,52 +617,3 @@ def back_fill(base, base_days, seen, r, w, c, slot, rows, loads):
             base, base_days, r, w, LATE_REAL, LATE_WHOLE, LATE_LOADS, LATE_EXCESSES, c, i, slot,
             kw, local % 1440 // c.slot_min, rest, day,
         )  # fmt: skip
-
-
-@jit
-def tell_window(r, w, rows, kind, start, end, kw):
-    """Keep permits, tests and outages; the one that ended first makes room."""
-    for m in range(len(rows)):
-        i = rows[m]
-        worst, known = 0, False
-        for j in range(WINDOWS):
-            same = w[i, WINDOW_START + j] == start[m] and w[i, WINDOW_END + j] == end[m]
-            if same and w[i, WINDOW_KIND + j] == kind and r[i, WINDOW_KW + j] == kw[m]:
-                known = True
-            if w[i, WINDOW_END + j] < w[i, WINDOW_END + worst]:
-                worst = j
-        if not known:
-            w[i, WINDOW_KIND + worst] = kind
-            w[i, WINDOW_START + worst] = start[m]
-            w[i, WINDOW_END + worst] = end[m]
-            r[i, WINDOW_KW + worst] = kw[m]
-            w[i, WINDOWS_UNTIL] = max(w[i, WINDOWS_UNTIL], min(end[m], 2**31 - 100) + 60)
-
-
-@jit
-def tell_visitor(r, w, rows, minute, kind, chance, most):
-    """Keep vehicles and complaints that say something, weighed by how usual they are here.
-
-    A visit is worth ln(`chance` / λ), clipped to 0 … `most`, with λ the visits of its kind that
-    this plant has within reach (vehicles 2.5 h, complaints 24 h) in that part of the day.
-    """
-    for m in range(len(rows)):
-        i = rows[m]
-        v = kind[m]
-        if not 1 <= v <= VISITOR_KINDS:
-            continue
-        part = (minute[m] + w[i, OFFSET]) % 1440 // (1440 // PARTS)
-        rate = VISITOR_RATE + (v - 1) * PARTS + part
-        reach = 24.0 / 6.0 if v == COMPLAINT else 2.5 / 6.0
-        usual = (r[i, rate] + 0.25) / (r[i, WATCHED] + 20.0) * reach
-        score = min(most[v - 1], max(0.0, math.log(chance[v - 1] / usual)))
-        r[i, rate] += 1.0
-        if score < 0.05:
-            continue
-        worst = 0
-        for j in range(VISITORS):
-            if w[i, VISITOR_MINUTE + j] < w[i, VISITOR_MINUTE + worst]:
-                worst = j
-        w[i, VISITOR_MINUTE + worst] = minute[m]
-        w[i, VISITOR_KIND + worst] = v
-        r[i, VISITOR_SCORE + worst] = score

@@ -24,8 +24,10 @@ BINS = 96
 LOWEST_KW = 0.001
 LEAST_KW = 5.0
 """Production is taken to be at least this: below it every kettle would be a run."""
-WINDOWS = 12
+WINDOWS = 16
 """Permits, tests and outages kept at once."""
+MOST_MEMORY = 10.0
+"""What earlier episodes may add up to, nats: a long run must not be remembered for a year."""
 VISITORS = 8
 """Vehicles and complaints kept at once; those that say nothing are not kept."""
 COMPLAINT = 5
