@@ -18,7 +18,7 @@ number of alerts comes out as the rule asked, on subjects nobody tuned on. Three
 >>> reducer = PriceReducer(budget=12.0, prior=np.geomspace(100.0, 1.0, 35))
 >>> price = reducer.price                       # holds on the first days, from the prior alone
 >>> price.index, round(price.fraction, 2)
-(16, 0.19)
+(16, 0.33)
 >>> due(np.array([17, 18, 0], np.int8), price, key=np.arange(3, dtype=np.uint64), onset=np.zeros(3))
 array([ True,  True, False])
 
@@ -253,10 +253,10 @@ class ControllerParams:
     pool_events: float = 10.0
 
 
-FLEET = ControllerParams(180.0, 3.0, 180.0, 0.5, 1.5, 0.98)
+FLEET = ControllerParams(180.0, 1.0, 120.0, 0.5, 1.5, 1.0)
 """Slow payback on purpose: silences come in seasons, and a price that chases them waits longer in
 August to alert sooner in May (RESEARCH.md has 60 days and bounds of .25 and 2)."""
-SUBJECT = ControllerParams(180.0, 0.5, 180.0, 0.05, 1.5, 0.98)
+SUBJECT = ControllerParams(180.0, 0.5, 180.0, 0.05, 1.5, 1.0)
 
 
 class _Controller:
