@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.language import language, pick
+from engine.replay import snapshot_folder
+from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store import Store
 from rules.alerts import AlertChange
 
@@ -15,10 +17,48 @@ def explain(store: str, alert_id: str) -> str | None:
 
     The beginning of an id will do; None where no alert, or more than one, begins so.
     """
-    with Store.open(store) as opened:
-        found = [a.alert_id for a in opened.alerts() if a.alert_id.startswith(alert_id)]
-        changes = opened.changes(found[0]) if len(found) == 1 else []
-    return render(changes) if changes else None
+    with Store.open(store, create=False) as opened:
+        found = [a for a in opened.alerts() if a.alert_id.startswith(alert_id)]
+        if len(found) != 1:
+            return None
+        lines = [render(opened.changes(found[0].alert_id)), *_task(opened, found[0].alert_id)]
+        return "\n".join([*lines, *_origin(opened, store, found[0].shard)])
+
+
+def _task(store: Store, alert_id: str) -> list[str]:
+    """Say what became of it in the queue."""
+    task = store.tasks.of_alert(alert_id)
+    if task is None:
+        return []
+    nobody = pick("（无人）", "(nobody)")
+    return ["", pick("任务", "task"), f"  {task.task_id}  {task.state}  {task.assignee or nobody}"]
+
+
+def _origin(store: Store, url: str, shard: str) -> list[str]:
+    """Say which state and which inputs it came from."""
+    row, ref = store.shard(shard), store.current_snapshot(shard)
+    if row is None:
+        return []
+    lines = ["", pick("状态与输入", "state and inputs")]
+    lines.append(
+        pick(
+            f"  分片 {shard}，已提交至第 {row.offset} 条",
+            f"  shard {shard}, committed up to {row.offset}",
+        )
+    )
+    if ref is None:
+        return lines
+    lines.append(f"  {pick('快照', 'snapshot')} {ref.file}  sha256 {ref.sha256[:16]}…")
+    try:
+        header = SnapshotFolder(snapshot_folder(url)).read(ref).header
+    except SnapshotFileError:
+        return lines  # a live site says in its configuration where its snapshots are
+    manifest = header.get("manifest", {})
+    lines += [f"  {file}  {digest}" for file, digest in manifest.get("inputs", ())]
+    alerts = header.get("outputs", [None])[0]
+    if alerts not in (None, "-"):
+        lines.append(f"  {pick('验证', 'to prove it')}: gridwarden audit {alerts}")
+    return lines
 
 
 def render(changes: list[AlertChange]) -> str:

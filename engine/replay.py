@@ -420,12 +420,12 @@ class Replay:
     def _commit(self, store: Store, lines: Sequence[AlertChange]) -> None:
         try:
             store.commit(self._shard, self._epoch, self.rows, lines, clock_ns=_ns(lines[-1].at))
-        except DeterminismViolation as error:
+        except DeterminismViolation:
             if [row.shard for row in store.shards()] == [self._shard]:
                 raise
             raise ReplayError(
                 f"--store {self.options.store}: holds alerts of another replay, with other inputs, "
-                f"rules, budgets or settings; give each its own store ({error})"
+                "rules, budgets or settings; give each its own store"
             ) from None
 
     def _within(self, line: AlertChange) -> bool:

@@ -19,7 +19,7 @@ COMMANDS = {
     "score": ("engine.cli.score", "score", "Score one series with one detector."),
     "run": ("engine.cli.run", "run", "Live, embedded: watch a folder, or stdin."),
     "config": ("engine.cli.config", "config", "Check a configuration file."),
-    "rules": ("engine.cli.rules", "rules", "Check, test and explain rules."),
+    "rules": ("engine.cli.rules", "rules", "Check rules, and explain what they decided."),
     "tasks": ("engine.cli.tasks", "tasks", "The gridworkers' queue from a terminal."),
     "audit": ("engine.cli.audit", "audit", "Prove alerts and their counterfactuals by replay."),
     "simulate": ("engine.cli.simulate", "simulate", "Make a town with known incidents."),

@@ -1,4 +1,4 @@
-"""`gridwarden rules check | schema | test | explain`."""
+"""`gridwarden rules check | schema | explain`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def rules() -> None:
-    """Check, test and explain rules."""
+    """Check rules, and explain what they decided."""
 
 
 @rules.command()
@@ -47,15 +47,29 @@ def schema() -> None:
 
 
 @rules.command()
-@click.argument("alert_id")
-@click.option("--store", required=True, metavar="URL", help="Where the alert was recorded.")
+@click.argument("alert_id", metavar="ALERT")
+@click.option(
+    "--store",
+    envvar="GRIDWARDEN_STORE",
+    default="sqlite:///gridwarden.db",
+    show_default=True,
+    metavar="URL",
+    help="Where the alert was recorded; also GRIDWARDEN_STORE.",
+)
 def explain(alert_id: str, store: str) -> int:
-    """Say which clause said what of ALERT_ID, with numbers, and where it came from."""
+    """Say which clause said what of ALERT, with numbers, and where it came from.
+
+    The beginning of an id is enough where it is unambiguous; tasks show names the alerts of each.
+    """
     from engine.explain import explain as make
 
     text = make(store, alert_id)
     if text is None:
-        click.echo(f"gridwarden: no alert {alert_id} in {store}", err=True)
+        click.echo(
+            f"gridwarden: {store} has no alert (or several) whose id begins with {alert_id!r}; "
+            "the alerts file and `gridwarden tasks list --json` name ids",
+            err=True,
+        )
         return 3
     click.echo(text)
     return 0

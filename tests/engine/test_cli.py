@@ -20,6 +20,7 @@ from engine import library
 from engine.cli.main import main
 from engine.snapshot import SnapshotFolder
 from engine.store import Store
+from tests.engine import live_town
 
 BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 HOMES = 4
@@ -425,6 +426,19 @@ def test_an_interrupted_replay_starts_anew_where_its_outputs_are_gone(town: Town
     assert "started again from the first row" in done.err
     assert counts(done.out) == {"readings.csv": [ROWS + 1, ROWS, 0, 0, 1]}
     assert len(town.refused()) == 1
+
+
+def test_another_replay_needs_another_store(town: Town) -> None:
+    folder = live_town.build(town.folder / "town")
+    args = ["--store", f"sqlite:///{town.path('s.db')}", "--to", "2026-03-10"]
+    for name in ("readings.csv.gz", "meters.csv", "subjects.csv"):
+        option = "--" + name.split(".", maxsplit=1)[0]
+        args += [option, str(folder / name)]
+    assert town.run("replay", *args).code == 0
+    other = town.run("replay", *args, "--budget", "elderly-silence=6")
+    assert other.code == 3
+    assert "holds alerts of another replay" in other.err
+    assert town.run("replay", *args).code == 0  # the same again is no other
 
 
 # -- other commands -----------------------------------------------------------------------------

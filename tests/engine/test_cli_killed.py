@@ -19,7 +19,7 @@ CHILD = """
 import os, signal, sys
 import engine.replay as replay
 
-replay.SNAPSHOT_EVERY_S = 0.0  # a snapshot after every block
+replay.SNAPSHOT_EVERY_S = 0.2
 die_at = int(sys.argv.pop(1))
 take = replay.Replay._take_lines
 

@@ -317,6 +317,50 @@ def test_stamps_ahead_of_the_wall_clock_are_refused(town: Path, tmp_path: Path) 
     live.close()
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_configuration_in_the_readme_runs(
+    town: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readme: str
+) -> None:
+    text = (Path(__file__).parents[2] / readme).read_text(encoding="utf-8")
+    block = text[text.index("```yaml\nstore:") :].split("```")[1].removeprefix("yaml\n")
+    for name in ("meters.csv", "subjects.csv", "workers.csv"):
+        shutil.copy(town / name, tmp_path)
+    (tmp_path / "inbox").mkdir()
+    (name, content, _), *_ = parts(town)
+    (tmp_path / "inbox" / name).write_bytes(b"".join(content.splitlines(True)[:200]))
+    (tmp_path / "gridwarden.yaml").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    now = END_NS - 18 * DAY_NS
+    monkeypatch.setattr("engine.live.wall_ns", lambda: now)
+    assert run("config", "check", "gridwarden.yaml") == 0
+    assert run("run", "--config", "gridwarden.yaml", "--once") == 0
+    assert (tmp_path / "alerts.ndjson").exists()
+    with Store.open("sqlite:///gridwarden.db", create=False) as store:
+        shard = store.shard(SHARD)
+        assert shard is not None
+        assert shard.snapshot is not None
+
+
+def test_an_alert_is_explained_with_numbers_and_origin_in_both_languages(
+    undisturbed: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lines(undisturbed)[0]
+    name, url = str(first["alert_id"]), undisturbed.config.store
+    monkeypatch.delenv("LC_ALL", raising=False)
+    for lang, words in (
+        ("en_GB.UTF-8", ("silence.due  →  true", "shard live", "task", "price day=")),
+        ("zh_CN.UTF-8", ("silence.due  →  成立", "分片 live", "任务", "价格 day=")),
+    ):
+        monkeypatch.setenv("LANG", lang)
+        assert run("rules", "explain", name[:8], "--store", url) == 0
+        out = capsys.readouterr().out
+        for word in (name, str(first["rule_version"]), *words):
+            assert word in out
+        assert first["reason"][lang[:2]] in out  # type: ignore[index]
+    assert run("rules", "explain", "none", "--store", url) == 3
+    assert "no alert" in capsys.readouterr().err
+
+
 # -- the journal --------------------------------------------------------------------------------
 
 
