@@ -51,7 +51,6 @@ def make_batch(
         rng = np.random.default_rng([seed, j, 7])
         first_day = FIRST_DAYS[seed % len(FIRST_DAYS)]
         rest = (first_day + 3 + np.arange(DAYS)) % 7 >= 5
-        rest |= rng.random(DAYS) < 0.02
         known = int(rng.choice([0, 5, 14, 28, 45, 60], p=[0.05, 0.05, 0.1, 0.2, 0.3, 0.3]))
         known = known if history is None else history
         case = cases.base_case(source, rng, kind, first_day, DAYS, rest, HISTORY_DAYS)
@@ -76,8 +75,9 @@ def notices(case: Case) -> list[tuple[int, str, float, float, float]]:
         out.append((max(0, a - 2 * DAY), "approved_test", a, b, kw))
     for at, code in case.visits:
         out.append((int(at), "vehicle", at, at, code))
-    for t in range(0, case.slots, 4):
-        out.append((t, "temperature", t, t, float(case.temperature[t])))
+    out.extend(
+        (t, "temperature", t, t, float(case.temperature[t])) for t in range(0, case.slots, 4)
+    )
     return sorted(out)
 
 
@@ -166,7 +166,9 @@ def practice(case: Case) -> dict[str, list[Alert]]:
     night = days[:, :24].sum(axis=1)
     night[1:] += days[:-1, 88:].sum(axis=1)
     before = np.append(np.inf, days[:-1, 24:88].sum(axis=1))
-    median = np.array([np.median(total[d - 30 if d > 30 else 0 : d + 1]) for d in range(len(total))])
+    median = np.array(
+        [np.median(total[d - 30 if d > 30 else 0 : d + 1]) for d in range(len(total))]
+    )
     month = np.convolve(total, np.ones(30))[: len(total)]
     mean, var, late = flat[:DAY].mean(), flat[:DAY].var() + 1e-6, np.zeros(len(flat), bool)
     for t in range(DAY, len(flat)):
@@ -226,7 +228,14 @@ def evaluate(
     false: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     years: dict[str, float] = defaultdict(float)
     curve = np.zeros(len(Production.grid))
-    kinds = (*cases.COVERT, *cases.COVERT, *cases.CAUSES, *cases.CAUSES, *(["mixture"] * 8), "charger")
+    kinds = (
+        *cases.COVERT,
+        *cases.COVERT,
+        *cases.CAUSES,
+        *cases.CAUSES,
+        *(["mixture"] * 8),
+        "charger",
+    )
     for b in range(batches):
         batch = make_batch(source, kinds, seed + b, history)
         _, urgency, onset = run_detector(batch, interval_s=interval_s)
@@ -277,7 +286,8 @@ def report(result: dict[str, Any]) -> str:
     lines.append(" " * 22 + "".join(f"{m:>20}" for m in methods))
     for kind, by in result["found"].items():
         row = "".join(
-            f"{s['same']:8.2f} {s['three']:5.2f} {s['median']:5.0f}" for s in (by[m] for m in methods)
+            f"{s['same']:8.2f} {s['three']:5.2f} {s['median']:5.0f}"
+            for s in (by[m] for m in methods)
         )
         lines.append(f"{kind:22}{row}")
     lines.append("false cases per plant-year")

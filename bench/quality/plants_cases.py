@@ -328,7 +328,13 @@ def dismantling(case: Case, source: Source) -> None:
     idle = float(np.nanmedian(case.kw[case.closed :]))
     days = [1, 2, 3, 4, 5, 6] if rng.random() < 0.5 else [1, 2, 3, 4, 5]
     case.permits.append(
-        {"first": first, "last": first + length, "days": days, "hours": (7.0, 18.0), "kw": kw + idle}
+        {
+            "first": first,
+            "last": first + length,
+            "days": days,
+            "hours": (7.0, 18.0),
+            "kw": kw + idle,
+        }
     )
     for d in range(first, min(first + length + 1, case.slots // DAY)):
         if case.weekday(d) + 1 not in days or rng.random() < 0.2:
@@ -388,7 +394,9 @@ def lorries(case: Case) -> None:
     for code, per_day in ((HAZMAT_IN, rng.uniform(0.05, 0.6)), (GOODS_IN, rng.uniform(0.2, 2))):
         for d in range(case.closed // DAY, case.slots // DAY):
             for _ in range(int(rng.poisson(per_day))):
-                at = DAY * d + 4 * (rng.uniform(7, 19) if rng.random() < 0.85 else rng.uniform(0, 24))
+                at = DAY * d + 4 * (
+                    rng.uniform(7, 19) if rng.random() < 0.85 else rng.uniform(0, 24)
+                )
                 case.visits += [(at, code), (at + 4 * rng.uniform(0.3, 2), code + 1)]
 
 

@@ -97,7 +97,6 @@ def test_the_effect_has_an_id_of_its_own_that_does_not_change() -> None:
     assert one.event_id != found(Report("new_appliance")).events[0].event_id
 
 
-
 @given(
     st.lists(
         st.tuples(
