@@ -210,6 +210,9 @@ class Detector(ABC):
     prior_rate: ClassVar[NDArray[np.float64]]
     """Harmless episodes per subject-year that reach each price, falling, shape (LEVELS,): what
     the budget controller believes before it has counted any (detectors/budget.py)."""
+    prior_years: ClassVar[float] = 3.0
+    """How many subject-years of counting :attr:`prior_rate` weighs. Large where most episodes are
+    real: they are what is looked for, and must not raise the price of the next one."""
 
     def __init__(
         self,

@@ -115,6 +115,8 @@ class Production(Detector):
     0.2 at H = 1, falling as e^(−1.3 H): three to six times what ``bench/quality/plants.py`` counts
     on its own harmless causes, because the field has causes that nobody thought of.
     """
+    prior_years = 2000.0
+    """Closed plants are few and most of their cases are real."""
     daytime: ClassVar[bool] = False
 
     def _configure(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.adjudicate import Adjudicate
 from detectors.base import Channel, Detector, lookup
-from detectors.budget import Price, PriceReducer
+from detectors.budget import FLEET, Price, PriceReducer
 from engine.groups import Group
 from engine.registry import ClassKey, Registry
 from engine.watch import Link, Watch
@@ -281,13 +281,18 @@ def reducer(rule: Rule) -> PriceReducer | None:
     primary = next(iter(rule.signals.values()), None)
     if rule.budget is None or primary is None:
         return None
-    prior: Any = getattr(lookup(primary.detector), "prior_rate", None)
+    detector = lookup(primary.detector)
+    prior: Any = getattr(detector, "prior_rate", None)
     if prior is None:
         raise BuildError(
             f"rule {rule.name!r} has a budget, but detector {primary.detector!r} ships no "
             "prior_rate; use a threshold on evidence instead"
         )
-    return PriceReducer(rule.budget.false_alerts_per_subject_year, prior)
+    weight = detector.prior_years / FLEET.prior_years
+    params = replace(
+        FLEET, prior_years=detector.prior_years, pool_events=FLEET.pool_events * weight
+    )
+    return PriceReducer(rule.budget.false_alerts_per_subject_year, prior, params)
 
 
 def initial_price(rule: Rule) -> Price:
