@@ -28,7 +28,7 @@ def log10_e(p: float) -> float:
     Falls from +∞ at p = 0 to log10 ½ at p = 1.
 
     >>> round(log10_e(1e-6), 2), round(log10_e(0.05), 2), round(log10_e(1.0), 2)
-    (3.72, 0.26, -0.3)
+    (3.72, 0.25, -0.3)
     """
     if p > 0.999:  # the limit is ½; the fraction is 0/0 there
         return math.log10(0.5)
