@@ -58,7 +58,7 @@ class Inactivity(Detector):
     slot_s = 3600
     interval_s_allowed = (3600, 3600)
     channels = (Channel("electricity", "max"), Channel("water"), Channel("gas"))
-    informs = frozenset({"absence", "away", "hospital", "outage", "new_appliance"})
+    informs = frozenset({"absence", "outage", "sign_of_life", "new_appliance"})
     amends = True
     amend_s = 7 * 86_400
     grid = PRICES
@@ -164,13 +164,12 @@ class Inactivity(Detector):
             self.state["nights"][rows] = 0
             self.state["quiet"][rows] = 0
             return
+        start = (start_ns // _HOUR_NS).astype(np.int32)
+        end = (-(-end_ns // _HOUR_NS)).astype(np.int32)
+        if kind == "sign_of_life":
+            end = start + 1  # As if away for that hour: what comes after begins anew.
         kernels.pause(
-            self._rows(),
-            self._model,
-            np.asarray(rows, np.int64),
-            (start_ns // _HOUR_NS).astype(np.int32),
-            (-(-end_ns // _HOUR_NS)).astype(np.int32),
-            kind != "outage",
+            self._rows(), self._model, np.asarray(rows, np.int64), start, end, kind != "outage"
         )
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:

@@ -146,7 +146,7 @@ def write(known: Any, active: Any, n: int, h: int, kind: int) -> None:
 
 
 @jit
-def window(words: Any, n: int, h: int) -> int:
+def window(words: Any, n: int, h: int) -> Any:
     """Return 64 hours of a row from `h` on as bits, the first the lowest."""
     at = h & (RING_H - 1)
     word = at >> 6
@@ -167,7 +167,7 @@ def ones(bits: Any) -> Any:
 
 
 @jit
-def lowest(bits: int) -> int:
+def lowest(bits: Any) -> Any:
     """Return the position of the lowest set bit of a word that is not 0."""
     return ones((bits & (~bits + np.uint64(1))) - np.uint64(1))
 
@@ -188,7 +188,7 @@ def count(words: Any, n: int, start: int, hours: int) -> int:
 
 
 @jit
-def silence_from(known: Any, active: Any, n: int, h: int, until: int) -> int:
+def silence_from(known: Any, active: Any, n: int, h: int, until: int) -> Any:
     """Return the silent hours from `h` to the next activity, which comes before `until`.
 
     Up to ``LONGEST_H``. Missing hours count as the present silence counts them.
@@ -319,7 +319,7 @@ def features(s: Rows, n: int, m: Model, o: int, hour: int, day: int, x: Any, y: 
 
 
 @jit
-def _silence(signs: int, silent: int, p: int, beyond: int) -> int:
+def _silence(signs: Any, silent: Any, p: int, beyond: int) -> Any:
     """Return the silent hours from position p of two words on; −1 if they do not tell."""
     ahead = signs >> np.uint64(p)
     if ahead == np.uint64(0):
@@ -452,7 +452,8 @@ def learn_standby(s: Rows, n: int, floor: Any) -> None:
         nights = s.nights[n] if c == 0 else s.quiet[n, c - 1]
         scale = SCALES[c]
         if not np.isnan(s.tonight[n, c]):
-            kept = min(65_000.0, np.rint(s.tonight[n, c] * scale)) + 1.0  # 0 is "no night"
+            # 0 is "no night".
+            kept = min(65_000.0, np.rint(max(s.tonight[n, c], 0.0) * scale)) + 1.0
             nights[s.day[n] % len(nights)] = np.uint16(kept)
             s.tonight[n, c] = np.nan
         ordered = np.sort(nights)
@@ -575,7 +576,7 @@ def step(
                 if before < FIRST_H <= silent[n]:
                     plan(s, n, m)
             gap[n] = 0
-        if begun[n] >= 0 and hours[n] >= ready_h and gap[n] < LOST_H:
+        if hours[n] >= ready_h and gap[n] < LOST_H:
             urgency[n], evidence[n], p_value[n] = 0, 0.0, 1.0
             if silent[n] > 0:
                 onset[n] = begun[n]
@@ -609,7 +610,7 @@ def current(
     """Report some rows as of their newest hour."""
     for i in range(len(rows)):
         n = rows[i]
-        if s.onset[n] < 0 or s.hours[n] < ready_h or s.gap[n] >= LOST_H:
+        if s.hours[n] < ready_h or s.gap[n] >= LOST_H:
             continue
         log_s = log_survival(s.survival, n, s.silent[n], m)
         urgency[i] = urgency_of(s.moments, n, s.silent[n]) if s.silent[n] >= FIRST_H else 0
