@@ -429,13 +429,14 @@ class SubjectPrices(_Controller):
         """Count the slots of `signals`; `mask` as in :meth:`EpisodeCounter.count`."""
         slots, rows = signals.urgency.shape
         today, counter = self._today, self.counter
+        levels = np.arange(LEVELS)
         for t, spent in enumerate(np.broadcast_to(mask, (slots, rows))):
             urgency = signals.urgency[t]
             today["today_exposure_s"] += (urgency >= 0) * counter.interval_s
             before = np.where(signals.onset[t] == counter.state["onset"], counter.state["peak"], 0)
             _, rose = counter._reached(urgency, signals.onset[t])
-            for row in rose:
-                today["today_reached"][row, before[row] : urgency[row]] += 1
+            low, high = before[rose, None], urgency[rose, None]
+            today["today_reached"][rose] += (levels >= low) & (levels < high)
             new = spent & ~counter.state["spent"]
             counter.state["spent"] |= new
             today["today_spent"] += new

@@ -37,8 +37,8 @@ HOLD_H, BACK_H = 12, 3
 """A declared absence holds after so many silent hours; so many active ones after that end it."""
 CODES = 30.0
 """Survival is kept as −ln S in steps of 1/30."""
-SCALES = (1000.0, 10.0, 1000.0)
-"""Nights are kept in Wh, decilitres and litres (of gas)."""
+SCALES = (1000.0, 10.0, 1.0)
+"""Nights are kept in Wh, decilitres of water and litres of gas; frames have kWh and litres."""
 LOG10_E = 0.4342944819032518
 SILENT, ACTIVE, MISSING = 0, 1, 2
 ANY, ELECTRICITY_ALONE = 0, 1
