@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors import ledger
 from detectors import production_kernel as kernel
 from detectors import production_notices as notices
 from detectors import production_state as layout
@@ -27,7 +28,7 @@ from detectors.base import (
 from detectors.ledger import LOG10_E
 
 _LOWEST, _SPACING = -0.5, 0.2
-_LINES: FloatArray = _LOWEST + _SPACING * np.arange(LEVELS)
+_LINES: NDArray[np.float64] = np.asarray(_LOWEST + _SPACING * np.arange(LEVELS), np.float64)
 """The grid in nats."""
 _MINUTE_NS = 60 * NS
 _CHANCE = np.array([0.5, 0.3, 0.3, 0.3, 0.3])
@@ -256,9 +257,7 @@ class Production(Detector):
         whole = self.state["whole"][rows].astype(np.int64)
         account = real[:, layout.ACCOUNT :]
         entries = len(layout.ENTRIES)
-        facts: dict[str, NDArray[Any]] = {
-            f"ledger_{name}": account[:, j] * LOG10_E for j, name in enumerate(layout.ENTRIES)
-        }
+        facts = ledger.facts(layout.ENTRIES, account)
         facts |= dict(zip(layout.FACTS, account[:, entries:].T, strict=True))
         facts["kind"] = np.full(len(rows), int(self.daytime))
         facts["episode_start"] = whole[:, layout.ACCOUNT_START]

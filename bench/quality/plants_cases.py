@@ -125,7 +125,8 @@ def base_case(
             kw[d] *= 1 + 0.03 * rng.standard_normal()
     kw *= np.exp(rng.choice([0.005, 0.015, 0.04]) * rng.standard_normal(kw.shape))
     latitude = float(rng.uniform(23, 42))
-    doy = (first_day + np.arange(days) - 0.0) % 365.25
+    doy = (first_day + np.arange(days)) % 365.25
+    sunrise, sunset = _sun(doy, latitude)
     return Case(
         kind=kind,
         rng=rng,
@@ -138,7 +139,8 @@ def base_case(
         rain=_rain(rng, days),
         rest=rest,
         register=bool(rng.random() < 0.4),
-        **_sun(doy, latitude),
+        sunrise=sunrise,
+        sunset=sunset,
     )
 
 
@@ -164,12 +166,12 @@ def _rain(rng: np.random.Generator, days: int) -> Array:
     return wet
 
 
-def _sun(doy: Array, latitude: float) -> dict[str, Array]:
+def _sun(doy: Array, latitude: float) -> tuple[Array, Array]:
     """Return sunrise and sunset in hours of the local clock (Cooper's declination)."""
     declination = np.radians(23.45) * np.sin(2 * np.pi * (284 + doy) / 365)
     half = np.degrees(np.arccos(-np.tan(np.radians(latitude)) * np.tan(declination))) / 15
     noon = 12.05
-    return {"sunrise": noon - half - 0.1, "sunset": noon + half + 0.1}
+    return noon - half - 0.1, noon + half + 0.1
 
 
 # -- covert runs -------------------------------------------------------------------------------

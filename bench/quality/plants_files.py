@@ -6,13 +6,17 @@ import csv
 import datetime as dt
 import gzip
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.quality.plants_cases import DAY, GOODS_IN, GOODS_OUT, HAZMAT_IN, HAZMAT_OUT, Case
+from engine.config import Config
+from engine.replay import Replay, ReplayOptions
 
+RULE = "closed-plant-production"
 ZONE = dt.timezone(dt.timedelta(hours=8))
 _CLASS = {
     HAZMAT_IN: ("hazmat", "in"),
@@ -125,3 +129,33 @@ def _write(path: Path, header: str, rows: list[list[Any]]) -> None:
         writer = csv.writer(file)
         writer.writerow(header.split())
         writer.writerows(rows)
+
+
+def through_engine(batch: list[Case], vehicles: bool = True) -> list[list[int]]:
+    """Replay a batch through the whole program with the shipped rules.
+
+    Returns
+    -------
+    list of list of int
+        For each plant when its alerts of ``closed-plant-production`` above blue were raised, in
+        slots of the batch, in order.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        write_case(folder, batch, vehicles)
+        options = ReplayOptions(
+            readings=(str(folder / "readings.csv.gz"),),
+            events=(str(folder / "events.csv"),),
+            meters=str(folder / "meters.csv"),
+            subjects=str(folder / "subjects.csv"),
+        )
+        result = Replay(options, Config(), keep=True).run()
+    assert result.reconciled
+    raised: list[list[int]] = [[] for _ in batch]
+    for line in result.alerts:
+        first = line.seq == 1 and line.rule == RULE and line.level != "blue"
+        if first and line.subject_id:
+            row = int(line.subject_id.removeprefix("plant-"))
+            at = dt.datetime.fromisoformat(line.raised_at) - _time(batch[row], 0)
+            raised[row].append(round(at.total_seconds() / 900))
+    return raised

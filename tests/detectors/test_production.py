@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from detectors import production_state as layout
 from detectors.base import LEVELS, NO_SLOT, NS, DetectorError, Frame, lookup
+from detectors.ledger import Ledger
 from detectors.production import Production
 from detectors.production_state import CLOSED
 from tests.detectors.twin_production import Plant, tell
@@ -107,11 +108,12 @@ def test_ledger_adds_up_to_the_evidence() -> None:
         if out.onset[0, 0] != NO_SLOT and out.evidence[0, 0] > best:
             best = out.evidence[0, 0]
             facts = detector.explain(np.array([0]))
-            total = sum(v[0] for k, v in facts.items() if k.startswith("ledger_"))
-            assert total == pytest.approx(best, abs=1e-4)
+            told = Ledger.of({name: values[0] for name, values in facts.items()})
+            assert told.total == pytest.approx(best, abs=1e-4)
             checked += 1
     assert checked > 3
     assert facts["ledger_vehicles"][0] > 0.8
+    assert told.leading(2)[0][0] in ("level", "vehicles")
     assert facts["quiet_kw"][0] > facts["usual_kw"][0]
 
 
