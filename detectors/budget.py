@@ -256,7 +256,7 @@ class ControllerParams:
 FLEET = ControllerParams(180.0, 1.0, 120.0, 0.5, 1.5, 1.0)
 """Slow payback on purpose: silences come in seasons, and a price that chases them waits longer in
 August to alert sooner in May (RESEARCH.md has 60 days and bounds of .25 and 2)."""
-SUBJECT = ControllerParams(180.0, 0.5, 180.0, 0.05, 1.5, 1.0)
+SUBJECT = ControllerParams(180.0, 0.5, 120.0, 0.05, 1.5, 0.97)
 
 
 class _Controller:
