@@ -37,7 +37,7 @@ _CHANCE = np.array([0.5, 0.3, 0.3, 0.3, 0.3])
 
 def _false_rate(line: FloatArray) -> NDArray[np.float64]:
     """Return the false cases per plant-year to expect at lines of evidence, nats."""
-    return np.asarray(0.2 * np.exp(-1.3 * (line - 1.0)), np.float64)
+    return np.asarray(0.2 * np.exp(-1.3 * (line - 0.7)), np.float64)
 
 
 @register
@@ -113,7 +113,7 @@ class Production(Detector):
     prior_rate: ClassVar[NDArray[np.float64]] = _false_rate(_LINES)
     """False cases per plant-year to expect at each line of the grid, shape (LEVELS,).
 
-    0.2 at H = 1, falling as e^(−1.3 H): three to six times what ``bench/quality/plants.py`` counts
+    0.2 at H = 0.7, falling as e^(−1.3 H): about five times what ``bench/quality/plants.py`` counts
     on its own harmless causes, because the field has causes that nobody thought of.
     """
     prior_years = 2000.0

@@ -32,7 +32,7 @@ from detectors.base import NS, Frame, lookup
 from detectors.production import Production
 
 Array = NDArray[Any]
-H = 1.0
+H = 0.7
 """Line of evidence at the rule's default budget, nats above the prior."""
 LINES = Production.grid * np.log(10)
 HARD = "charger"

@@ -345,7 +345,7 @@ def tell(detector: Detector, frame: Frame, plants: list[Plant]) -> Signals:
             local = int(frame.local_slot[t, z]), int(frame.local_day[t, z])
             if plant.advance(frame.first_slot + t, kw, *local, bool(frame.rest_day[t, z])):
                 out.evidence[t, i] = plant.evidence / math.log(10)
-                rate = 0.2 * math.exp(-1.3 * (plant.evidence - 1))
+                rate = 0.2 * math.exp(-1.3 * (plant.evidence - 0.7))
                 low = plant.evidence < LINES[0]
                 out.p_value[t, i] = 1.0 if low else -math.expm1(-rate / 365)
                 out.urgency[t, i] = sum(plant.top >= line - 2e-5 for line in LINES)
