@@ -1,0 +1,1 @@
+"""The console: API, live stream, accounts and rights; the pages are in ``web/``."""
