@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest migration this program knows."""
 
 metadata = MetaData(
@@ -377,3 +377,5 @@ people = Table(
     Column("consent_until_ns", Time),
     comment="The only place for names, addresses and phones; sealed with AES-GCM.",
 )
+
+from engine.store import schema_console  # noqa: E402, F401  its tables belong to the same metadata
