@@ -122,7 +122,10 @@ def _decode_s(replay: Replay, path: str) -> float:
 
 
 def memory(replay: Replay, watched: float) -> dict[str, Any]:
-    """Return bytes a plain meter and a watched home, id map and open slots included."""
+    """Return bytes a plain meter and a watched home, id map and open slots included.
+
+    Every array that the shard's parts hold is counted once, however many hold it.
+    """
     shard = replay.host.shards[0]
     registry = replay.registry
     n = len(registry.meters)
@@ -133,28 +136,36 @@ def memory(replay: Replay, watched: float) -> dict[str, Any]:
             value = getattr(table, name)
             shared += getattr(value, "nbytes", 0)
     shared += registry.key.nbytes
+    seen = {id(registry.key)}
     homes = 0
     for group in shard.groups:
         if group.detector.grain == "subject":
-            homes += group.detector.nbytes
-            homes += sum(
-                f.parts.nbytes + f.class_rows.nbytes + f.group_rows.nbytes for f in group.feeds
-            )
+            homes += _bytes(seen, group.subject_rows, group.detector.key, group.detector.zone)
+            homes += _bytes(seen, *group.detector.state.values())
+            for feed in group.feeds:
+                homes += _bytes(seen, feed.class_rows, feed.group_rows, feed.parts.values)
     for watch in shard.watches:
         if watch.rule.subjects.grain == "subject":
-            homes += sum(a.nbytes for c in watch.columns.values() for a in c.arrays().values())
-            homes += watch.latched.nbytes + watch.key.nbytes
-            homes += sum(
-                sum(v.nbytes for v in link.counter.state.values())
-                for link in watch.links
-                if link.counter
-            )
+            homes += _bytes(seen, watch.rows, watch.key, watch.latched)
+            for column in watch.columns.values():
+                homes += _bytes(seen, *column.arrays().values())
+            for link in watch.links:
+                homes += _bytes(seen, link.rule_rows, link.group_rows)
+                if link.counter is not None:
+                    homes += _bytes(seen, *link.counter.state.values())
     plain = shared / n
     return {
         "bytes_plain_meter": round(plain),
         "bytes_watched_home": round(plain + homes / max(1, n * watched)),
         "resident_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+
+
+def _bytes(seen: set[int], *arrays: Any) -> int:
+    """Return the bytes of arrays not seen before."""
+    new = {id(a): a.nbytes for a in arrays if id(a) not in seen}
+    seen.update(new)
+    return sum(new.values())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -33,6 +33,7 @@ from detectors.base import (
 )
 
 NONE, POWER_CUT, DEAD_CONCENTRATOR = 0, 1, 2
+UNDECIDED, SPEAKS, SPOKEN_FOR = 0, 1, 2
 EXPECTED, MISSING, ZERO, REPORTING, NORMAL = range(5)
 GRID = np.linspace(1.0, 18.0, 35)
 PRIOR_RATE = 4.0 * 10.0 ** -(GRID - 1.0)
@@ -69,6 +70,7 @@ class Rows(NamedTuple):
     peak: NDArray[np.int8]
     kind: NDArray[np.uint8]
     partial: NDArray[np.uint8]
+    voice: NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
@@ -214,6 +216,35 @@ def _judge(
 
 
 @njit(cache=True, nogil=True)
+def _speak(
+    rows: Rows, area: NDArray[np.int64], areas: int, tells: int, urgency: NDArray[np.int8]
+) -> None:
+    """Leave urgency to one group of each power cut, and to the kind that is asked for.
+
+    A cut darkens many concentrators of a community at once: the one with most meters speaks for
+    all of them, for as long as its own episode lasts.
+    """
+    speaker = np.full(areas, -1, np.int64)
+    for n in range(len(area)):
+        if rows.onset[n] < 0:
+            rows.voice[n] = UNDECIDED
+        elif rows.voice[n] == SPEAKS and rows.kind[n] == POWER_CUT:
+            speaker[area[n]] = n
+    taken = speaker >= 0
+    for n in range(len(area)):
+        if rows.voice[n] == UNDECIDED and rows.kind[n] == POWER_CUT and not taken[area[n]]:
+            best = speaker[area[n]]
+            if best < 0 or rows.census[n, EXPECTED] > rows.census[best, EXPECTED]:
+                speaker[area[n]] = n
+    for n in range(len(area)):
+        if rows.voice[n] == UNDECIDED and rows.kind[n] == POWER_CUT:
+            rows.voice[n] = SPEAKS if speaker[area[n]] == n else SPOKEN_FOR
+        mute = rows.kind[n] == POWER_CUT and rows.voice[n] == SPOKEN_FOR
+        if mute or (tells != NONE and rows.kind[n] != tells):
+            urgency[n] = min(urgency[n], 0)
+
+
+@njit(cache=True, nogil=True)
 def _learn(rows: Rows, n: int, h: int, rate_floor: float) -> None:
     """Learn the usual shares of this hour, and how many electricity meters there are."""
     days = min(rows.days[n, h] + 1, 250)
@@ -248,6 +279,7 @@ def _step(
     ready: int,
     stale: int,
     rate_floor: float,
+    tells: int,
     evidence: NDArray[np.float32],
     p_value: NDArray[np.float32],
     urgency: NDArray[np.int8],
@@ -307,6 +339,7 @@ def _step(
             p_value[n] = 1.0
         urgency[n] = rows.peak[n]
         onset[n] = rows.onset[n] if rows.onset[n] >= 0 else NO_SLOT
+    _speak(rows, area, len(around), tells, urgency)
 
 
 @register
@@ -323,6 +356,9 @@ class Adjudicate(Detector):
         Hours of census before the first score.
     half_life_d : float
         Memory of the usual shares.
+    tells : float
+        The one kind to be urgent about (1 power cut, 2 dead concentrator); 0: any. A rule that is
+        about one kind alone asks for it, so that its budget is not spent on the other.
 
     Notes
     -----
@@ -344,6 +380,7 @@ class Adjudicate(Detector):
         "least": 0.3,
         "ready_h": 24.0,
         "half_life_d": 30.0,
+        "tells": 0.0,
     }
 
     def _fields(self) -> Mapping[str, Field]:
@@ -364,6 +401,7 @@ class Adjudicate(Detector):
             "peak": Field("i1"),
             "kind": Field("u1"),
             "partial": Field("u1"),
+            "voice": Field("u1"),
         }
 
     def join(self, community: IntArray) -> None:
@@ -414,6 +452,7 @@ class Adjudicate(Detector):
                 max(1, round(p["ready_h"] * per_hour)),
                 round(STALE_H * per_hour),
                 1.0 - 0.5 ** (1.0 / p["half_life_d"]),
+                int(p["tells"]),
                 out.evidence[t],
                 out.p_value[t],
                 out.urgency[t],
@@ -424,18 +463,35 @@ class Adjudicate(Detector):
             )
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
-        """Facts: counts of the last census, the usual share missing, the kind of outage."""
+        """Facts: counts of the last census, the usual share missing, the kind of outage.
+
+        A group that speaks for a power cut tells of all groups that are dark with it.
+        """
         s = self.state
-        census = s["census"][rows]
-        missing = census[:, MISSING] / np.maximum(census[:, EXPECTED], 1)
-        zero = census[:, ZERO] / np.maximum(census[:, REPORTING], 1)
+        census, usual = s["census"].astype(np.float64), s["usual"].astype(np.float64)
+        area = self._areas()
+        cut = (s["kind"] == POWER_CUT) & (s["onset"] >= 0)
+        told = np.empty((len(rows), 8))
+        for i, n in enumerate(rows.tolist()):
+            here = area == area[n]
+            of = np.flatnonzero(here & cut) if cut[n] and s["voice"][n] == SPEAKS else np.array([n])
+            total = census[of].sum(axis=0)
+            told[i, :5] = total
+            told[i, 5] = census[of, EXPECTED] @ usual[of, 0] / max(total[EXPECTED], 1)
+            told[i, 6] = census[of, REPORTING] @ usual[of, 1] / max(total[REPORTING], 1)
+            told[i, 7] = (census[here, EXPECTED] - census[here, MISSING]).sum() - (
+                total[EXPECTED] - total[MISSING]
+            )
+        missing = told[:, MISSING] / np.maximum(told[:, EXPECTED], 1)
+        zero = told[:, ZERO] / np.maximum(told[:, REPORTING], 1)
         flat = zero > missing  # what is told is the larger of the two, beside its own usual share
         return {
             "kind": s["kind"][rows].astype(np.int64),
             "onset": s["onset"][rows].astype(np.int64),
-            "expected": np.rint(census[:, EXPECTED]).astype(np.int64),
-            "missing": np.rint(census[:, MISSING]).astype(np.int64),
-            "zero": np.rint(census[:, ZERO]).astype(np.int64),
+            "expected": np.rint(told[:, EXPECTED]).astype(np.int64),
+            "missing": np.rint(told[:, MISSING]).astype(np.int64),
+            "zero": np.rint(told[:, ZERO]).astype(np.int64),
             "share": np.where(flat, zero, missing),
-            "usual_share": np.where(flat, s["usual"][rows, 1], s["usual"][rows, 0]),
+            "usual_share": np.where(flat, told[:, 6], told[:, 5]),
+            "neighbours": np.rint(told[:, 7]).astype(np.int64),
         }

@@ -9,7 +9,7 @@ the promises written here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -174,6 +174,9 @@ class Detector(ABC):
         Index of each row's time zone in the frames' local columns; default all 0.
     key : ndarray of uint64, shape (N,), optional
         Hash of each row's id; the only source of per-row randomness. Default: 0 … N−1.
+    fed : sequence of int, optional
+        Channels that any row has a meter for; the others are NaN for ever, and a detector may keep
+        no state of them. Default: all.
     **params
         Overrides of :attr:`defaults`.
 
@@ -221,6 +224,7 @@ class Detector(ABC):
         interval_s: int,
         zone: NDArray[np.uint8] | None = None,
         key: NDArray[np.uint64] | None = None,
+        fed: Sequence[int] | None = None,
         **params: float,
     ) -> None:
         low, high = self.interval_s_allowed
@@ -236,6 +240,7 @@ class Detector(ABC):
         self.interval_s = int(interval_s)
         self.params: dict[str, float] = {**self.defaults, **params}
         self.rows = int(rows)
+        self.fed = list(range(len(self.channels))) if fed is None else sorted(set(fed))
         self.zone = np.zeros(rows, np.uint8) if zone is None else np.asarray(zone, np.uint8)
         self.key = np.arange(rows, dtype=np.uint64) if key is None else np.asarray(key, np.uint64)
         self._configure()

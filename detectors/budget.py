@@ -29,7 +29,7 @@ to the log; shards apply it from the first slot of ``price.day``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +113,7 @@ def coin(key: NDArray[np.uint64], onset: ArrayLike) -> NDArray[np.float64]:
 def due(
     urgency: NDArray[np.int8],
     price: Price | tuple[ArrayLike, ArrayLike],
-    key: NDArray[np.uint64],
+    key: NDArray[np.uint64] | Callable[[IntArray], NDArray[np.uint64]],
     onset: ArrayLike,
 ) -> BoolArray:
     """Return which rows have come to their moment, shape (N,).
@@ -124,8 +124,8 @@ def due(
         One slot of :attr:`~detectors.base.Signals.urgency`.
     price : Price, or pair of array_like (index, fraction), each shape (N,)
         One price for all rows, or one per row (scope ``subject``).
-    key : ndarray of uint64, shape (N,)
-        Hashes of the subjects' ids.
+    key : ndarray of uint64, shape (N,), or callable
+        Hashes of the subjects' ids, or what gives them for some rows: few are ever asked for.
     onset : array_like of int64, shape (N,)
         Onsets of the present episodes; with `key` they decide the dither.
     """
@@ -137,7 +137,8 @@ def due(
     tie = np.flatnonzero((level == index) & (level > 0) & (np.asarray(fraction) > 0))
     if len(tie):
         share = np.broadcast_to(np.asarray(fraction), level.shape)[tie]
-        mask[tie] = coin(np.asarray(key)[tie], np.asarray(onset)[tie]) < share
+        keys = key(tie) if callable(key) else np.asarray(key)[tie]
+        mask[tie] = coin(keys, np.asarray(onset)[tie]) < share
     return np.asarray(mask, np.bool_)
 
 
@@ -155,7 +156,7 @@ class EpisodeCounter:
     def __init__(self, rows: int, interval_s: int) -> None:
         self.interval_s = int(interval_s)
         self.state: State = {
-            "onset": np.full(rows, NO_SLOT, np.int64),
+            "onset": np.full(rows, NO_SLOT, np.int32),
             "peak": np.zeros(rows, np.int8),
             "spent": np.zeros(rows, np.bool_),
         }

@@ -101,7 +101,9 @@ class Rows(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _close_day(rows: Rows, n: int, c: int, ready_d: int, half_life_d: float) -> None:
+def _close_day(
+    rows: Rows, n: int, c: int, ladder: NDArray[np.float32], ready_d: int, half_life_d: float
+) -> None:
     """Learn from a day that is over: the floor, and the tail of the largest surprises."""
     if rows.hours[n, c] >= 18:
         days = min(rows.days[n, c] + 1, 250)
@@ -116,7 +118,7 @@ def _close_day(rows: Rows, n: int, c: int, ready_d: int, half_life_d: float) -> 
         else:
             # a leak of today must not become tomorrow's floor: half a step of the ladder at most
             step = (low - floor) / np.float32(14.0)
-            rows.floor[n, c] += min(step, LADDER[c, 0] * np.float32(0.5))
+            rows.floor[n, c] += min(step, ladder[c, 0] * np.float32(0.5))
         if rows.top[n, c] > 0.0:  # a day without use teaches nothing of use
             centre, scale = rows.centre[n, c], rows.scale[n, c]
             rate = np.float32(1.0) / (TAIL_LENT + np.float32(min(float(days), half_life_d * 1.44)))
@@ -131,14 +133,17 @@ def _close_day(rows: Rows, n: int, c: int, ready_d: int, half_life_d: float) -> 
 
 
 @njit(cache=True, nogil=True)
-def _carry(rows: Rows, n: int, c: int, value: float, night: bool, teach: bool) -> None:
+def _carry(
+    rows: Rows, n: int, c: int, ladder: NDArray[np.float32], prior: NDArray[np.float32],
+    value: float, night: bool, teach: bool,
+) -> None:  # fmt: skip
     """Carry the runs of all levels over one hour; learn how they start and go on."""
-    for b in range(LADDER.shape[1]):
+    for b in range(ladder.shape[1]):
         kind = START if rows.length[n, c, b] == 0 else (NIGHT if night else DAY)
-        goes = value - rows.floor[n, c] >= LADDER[c, b]
+        goes = value - rows.floor[n, c] >= ladder[c, b]
         tries, went = rows.tries[n, c, b, kind], rows.went[n, c, b, kind]
         if goes:
-            chance = (went + LENT * PRIOR[c, b, kind]) / (tries + LENT)
+            chance = (went + LENT * prior[c, b, kind]) / (tries + LENT)
             gain = int(-math.log10(chance) * FINE + 0.5)
             rows.surprise[n, c, b] = min(rows.surprise[n, c, b] + gain, 65_535)
             rows.length[n, c, b] = min(rows.length[n, c, b] + 1, 255)
@@ -158,16 +163,16 @@ def _carry(rows: Rows, n: int, c: int, value: float, night: bool, teach: bool) -
 
 @njit(cache=True, nogil=True)
 def _take(
-    rows: Rows, n: int, c: int, value: float, slot: int, day: int, night: bool, ready_d: int,
-    half_life_d: float,
+    rows: Rows, n: int, c: int, ladder: NDArray[np.float32], prior: NDArray[np.float32],
+    value: float, slot: int, day: int, night: bool, ready_d: int, half_life_d: float,
 ) -> None:  # fmt: skip
     """Learn one hour of one utility."""
     if rows.day[n, c] != day:
         if rows.day[n, c] >= 0:
-            _close_day(rows, n, c, ready_d, half_life_d)
+            _close_day(rows, n, c, ladder, ready_d, half_life_d)
         rows.day[n, c] = day
     if rows.seen[n, c] >= 0 and slot - rows.seen[n, c] - 1 > GAP_H:
-        for b in range(LADDER.shape[1]):
+        for b in range(ladder.shape[1]):
             rows.surprise[n, c, b] = 0
             rows.length[n, c, b] = 0
     rows.seen[n, c] = slot
@@ -177,7 +182,7 @@ def _take(
     rows.mean[n, c] += (value - rows.mean[n, c]) / known
     if rows.days[n, c] > 0:
         teach = rows.onset[n] < 0 or rows.peak[n] < NOT_TAUGHT
-        _carry(rows, n, c, value, night, teach)
+        _carry(rows, n, c, ladder, prior, value, night, teach)
 
 
 @njit(cache=True, nogil=True)
@@ -187,7 +192,7 @@ def _evidence(rows: Rows, n: int, ready_d: int) -> tuple[float, int, int]:
     for c in range(rows.floor.shape[1]):
         if rows.days[n, c] < ready_d:
             continue
-        for b in range(LADDER.shape[1]):
+        for b in range(rows.length.shape[2]):
             long = rows.length[n, c, b] >= LEAST_H
             surprise = np.float32(rows.surprise[n, c, b] / FINE) if long else np.float32(0.0)
             e = (surprise - rows.centre[n, c]) / (rows.scale[n, c] * LN10)
@@ -201,6 +206,8 @@ def _step(
     rows: Rows,
     slot: int,
     values: NDArray[np.float32],
+    ladder: NDArray[np.float32],
+    prior: NDArray[np.float32],
     zone: NDArray[np.uint8],
     local_hour: NDArray[np.int32],
     local_day: NDArray[np.int32],
@@ -212,7 +219,7 @@ def _step(
     urgency: NDArray[np.int8],
     onset: NDArray[np.int64],
 ) -> None:
-    """Carry all rows over one hour (values: (C, N)) and score them."""
+    """Carry all rows over one hour (values: (C, N), of the channels fed) and score them."""
     channels, count = values.shape
     for n in range(count):
         hour, day = local_hour[zone[n]], local_day[zone[n]]
@@ -220,7 +227,10 @@ def _step(
         for c in range(channels):
             if not np.isnan(values[c, n]):
                 heard = True
-                _take(rows, n, c, values[c, n], slot, day, hour < 6, ready_d, half_life_d)
+                _take(
+                    rows, n, c, ladder, prior, values[c, n], slot, day, hour < 6, ready_d,
+                    half_life_d,
+                )  # fmt: skip
         e, channel, level = _evidence(rows, n, ready_d)
         if np.isnan(e):
             continue
@@ -233,7 +243,7 @@ def _step(
                     rows.onset[n] = max(slot + 1 - rows.length[n, channel, level], rows.ended[n])
                 rows.peak[n] = max(rows.peak[n], reached)
                 rows.quiet[n] = 0
-                rows.where[n] = channel * LADDER.shape[1] + level
+                rows.where[n] = channel * ladder.shape[1] + level
             elif rows.onset[n] >= 0:
                 rows.quiet[n] += 1
                 if rows.quiet[n] >= QUIET_H:
@@ -275,7 +285,7 @@ class Excess(Detector):
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": 7.0, "half_life_d": 60.0, "own_d": 28.0}
 
     def _fields(self) -> Mapping[str, Field]:
-        c, levels = LADDER.shape
+        c, levels = len(self.fed), LADDER.shape[1]
         return {
             # runs: how often they could start or go on, and did (counts, halved at 250)
             "tries": Field("u1", (c, levels, 3)),
@@ -307,17 +317,20 @@ class Excess(Detector):
         # an unused scale is 0: such rows have seen nothing and borrow the pooled tail
         fresh = self.state["scale"][:, 0] == 0
         if fresh.any():
-            self.state["centre"][fresh] = TAIL_PRIOR[:, 0]
-            self.state["scale"][fresh] = TAIL_PRIOR[:, 1]
+            self.state["centre"][fresh] = TAIL_PRIOR[self.fed, 0]
+            self.state["scale"][fresh] = TAIL_PRIOR[self.fed, 1]
         return Rows(**self.state)
 
     def _step(self, frame: Frame, out: Signals) -> None:
         rows = self._rows()
+        ladder, prior = LADDER[self.fed], PRIOR[self.fed]
         for t in range(frame.slots):
             _step(
                 rows,
                 frame.first_slot + t,
-                frame.values[t],
+                np.ascontiguousarray(frame.values[t, self.fed]),
+                ladder,
+                prior,
                 self.zone,
                 frame.local_slot[t],
                 frame.local_day[t],
@@ -338,16 +351,17 @@ class Excess(Detector):
         An hour under `pause` is a pause at every level.
         """
         s = self.state
-        channel, level = np.divmod(s["where"][rows].astype(np.int64), LADDER.shape[1])
+        at, level = np.divmod(s["where"][rows].astype(np.int64), LADDER.shape[1])
+        channel = np.array(self.fed)[at]
         onset = s["onset"][rows].astype(np.int64)
-        since = s["seen"][rows, channel] - onset + 1
-        length = s["length"][rows, channel].astype(np.int64)
+        since = s["seen"][rows, at] - onset + 1
+        length = s["length"][rows, at].astype(np.int64)
         kept = (length >= np.minimum(since, 255)[:, None]) & (onset >= 0)[:, None]
         highest = LADDER.shape[1] - 1 - np.argmax(kept[:, ::-1], axis=1)
         level = np.where(kept.any(axis=1), highest, level)
         run = length[np.arange(len(level)), level]
         unit = np.where(channel == 2, np.float32(0.001), np.float32(1.0))
-        floor = s["floor"][rows, channel] * unit
+        floor = s["floor"][rows, at] * unit
         return {
             "channel": channel,
             "onset": onset,
@@ -355,6 +369,6 @@ class Excess(Detector):
             "threshold": floor + LADDER[channel, level] * unit,
             "pause": floor + LADDER[channel, 0] * unit,
             "floor": floor,
-            "usual": s["mean"][rows, channel] * unit,
-            "own": (s["days"][rows, channel] >= self.params["own_d"]).astype(np.int64),
+            "usual": s["mean"][rows, at] * unit,
+            "own": (s["days"][rows, at] >= self.params["own_d"]).astype(np.int64),
         }

@@ -111,8 +111,7 @@ class AlertBook:
         facts: dict[str, Any] = {}
         for name, use in watch.rule.signals.items():
             said = raised.variables[name]
-            column = watch.columns[name]
-            onset = int(column.onset_ns[raised.row])
+            onset = watch.onset_ns(name, raised.row)
             for fact, value in said["facts"].items():
                 # The onset is a field of its own, as a time; a slot number means nothing outside.
                 if fact != "onset" and number(value) is not None:

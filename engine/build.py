@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.adjudicate import Adjudicate
 from detectors.base import Channel, Detector, lookup
 from detectors.budget import FLEET, Price, PriceReducer
-from engine.groups import Group
+from engine.groups import Group, Parts, digest
 from engine.registry import ClassKey, Registry
 from engine.watch import Link, Watch
 from rules.model import Rule, RuleSet, Selector, SignalUse
@@ -116,6 +116,8 @@ class Builder:
         self.groups: list[Group] = []
         self._mask = self._class_mask()
         self._by_spec: dict[Spec, list[Group]] = {}
+        self._shared: dict[tuple[Any, ...], Parts] = {}
+        self._kept: dict[tuple[str, bytes], NDArray[Any]] = {}
 
     def _class_mask(self) -> NDArray[np.uint64]:
         """Return, per subject, a bit for each class it has a meter of."""
@@ -130,6 +132,10 @@ class Builder:
         bits = np.uint64(1) << meters.class_index[known].astype(np.uint64)
         np.bitwise_or.at(mask, meters.subject[known], bits)
         return mask
+
+    def _keep(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of the same values that others may hold too; nobody writes to these."""
+        return self._kept.setdefault((array.dtype.str, digest(array)), array)
 
     # -- groups ---------------------------------------------------------------------------
 
@@ -208,21 +214,32 @@ class Builder:
             pick = np.flatnonzero(group_row >= 0)
             channel = usable[index]
             assert channel is not None
-            feeds.append(
-                (channel, index, keys[index].interval_s, meters.class_row[pick], group_row[pick])
-            )
+            class_rows = self._keep(meters.class_row[pick])
+            of_group = self._keep(group_row[pick].astype(np.int32))
+            feeds.append((channel, index, keys[index].interval_s, class_rows, of_group))
         detector = cls(
             len(rows),
             interval_s=slot_s,
-            zone=self.registry.subjects.zone[rows],
-            key=self.registry.key[rows],
+            zone=self._keep(self.registry.subjects.zone[rows]),
+            key=self._keep(self.registry.key[rows]),
+            fed=[channel for channel, *_ in feeds],
             **dict(spec.params),
         )
         lateness_s = max(self.lateness_s[i] for i in classes)
         phase_s = keys[classes[0]].phase_s if slot_s == keys[classes[0]].interval_s else 0
         order = {c.utility: i for i, c in enumerate(cls.channels)}
         utilities = sorted({keys[i].utility for i in classes}, key=lambda u: (order.get(u, 99), u))
-        return [Group(detector, rows, feeds, lateness_s, phase_s, tuple(utilities))]
+        return [
+            Group(
+                detector,
+                self._keep(rows),
+                feeds,
+                lateness_s,
+                phase_s,
+                tuple(utilities),
+                self._shared,
+            )
+        ]
 
     def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
         """Return the channel that a meter class can fill, or None."""
@@ -244,6 +261,7 @@ class Builder:
             interval_s=cls.slot_s or 3600,
             zone=self._place_zone(),
             key=self.place_key,
+            fed=None,
             **dict(spec.params),
         )
         if isinstance(detector, Adjudicate):  # groups of one community are judged together
@@ -270,10 +288,11 @@ class Builder:
                 mine = np.flatnonzero(inside).astype(np.int32)
                 if len(mine):
                     whole = len(mine) == len(rows) == group.detector.rows
-                    links.append(Link(name, group, rule_rows[mine], mine, whole))
+                    rule_rows = self._keep(rule_rows[mine])
+                    links.append(Link(name, group, rule_rows, self._keep(mine), whole))
         places = rule.subjects.grain == "place"
-        key = self.place_key[rows] if places else self.registry.key[rows]
-        return Watch(rule, rows, key, links, initial_price(rule))
+        key = self.place_key if places else self.registry.key
+        return Watch(rule, self._keep(rows), key, links, initial_price(rule))
 
 
 def reducer(rule: Rule) -> PriceReducer | None:

@@ -77,8 +77,8 @@ class Counterfactuals:
         registry = self.shard.registry
         meters = registry.meters_of(int(watch.rows[row])).tolist()
         wanted = facts.get("channel")
-        column = watch.columns[watch.primary or ""]
-        channels = watch.links[int(column.group[row])].group.detector.channels
+        link = watch.spoke(watch.primary or "", row)
+        channels = () if link is None else link.group.detector.channels
         for meter in meters:
             utility = registry.classes[int(registry.meters.class_index[meter])].utility
             if wanted is not None and np.isfinite(wanted) and int(wanted) < len(channels):

@@ -6,6 +6,7 @@ classes for its channels, so that all of its rows fall due together.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,48 @@ from detectors.base import BoolArray, Detector, Frame, IntArray, Signals, Snapsh
 
 _DEPTH = 3
 """Detector slots kept open at once where classes of one group differ in lateness."""
+
+
+def digest(array: NDArray[Any]) -> bytes:
+    """Return a hash of an array's bytes, to find equal ones without keeping them twice."""
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
+
+
+class Parts:
+    """Values of the open detector slots of some meters; groups that read the same ones share it.
+
+    Parameters
+    ----------
+    depth : int
+        Detector slots kept open at once.
+    ratio : int
+        Class slots in one detector slot.
+    meters : int
+        Number of meters M.
+    """
+
+    def __init__(self, depth: int, ratio: int, meters: int) -> None:
+        self.values = np.full((depth, ratio, meters), np.nan, np.float32)
+        self.held = np.full(depth, -1, np.int64)
+        """Detector slot that each buffer holds, shape (depth,)."""
+        self._last: int | None = None
+
+    def take(self, class_slot: int, frame: NDArray[np.float32], class_rows: IntArray) -> None:
+        """Keep the meters' part of a class frame, once for all groups."""
+        if class_slot == self._last:
+            return
+        self._last = class_slot
+        depth, ratio, _ = self.values.shape
+        slot, part = divmod(class_slot, ratio)
+        if self.held[slot % depth] != slot:
+            self.values[slot % depth] = np.nan
+            self.held[slot % depth] = slot
+        self.values[slot % depth, part] = frame[class_rows]
+
+    def of(self, slot: int) -> NDArray[np.float32] | None:
+        """Return the parts of a detector slot, shape (ratio, M), or None if it is not held."""
+        at = slot % len(self.held)
+        return self.values[at] if self.held[at] == slot else None
 
 
 @dataclass(slots=True)
@@ -41,12 +84,10 @@ class Feed:
     class_rows: NDArray[np.int32]
     group_rows: NDArray[np.int32]
     ratio: int
-    parts: NDArray[np.float32]
-    """Values of open detector slots, shape (depth, ratio, M)."""
+    parts: Parts
+    """Values of open detector slots."""
     unique: bool
     """Whether every detector row has at most one of these meters."""
-    held: NDArray[np.int64]
-    """Detector slot that each buffer of `parts` holds, shape (depth,)."""
 
 
 class Group:
@@ -66,6 +107,8 @@ class Group:
         Shift of the slot grid against UTC.
     utilities : tuple of str
         What its meters measure, for people.
+    shared : dict, optional
+        Open parts by what they are of: groups made with the same dict share them.
     """
 
     def __init__(
@@ -76,6 +119,7 @@ class Group:
         lateness_s: int,
         phase_s: int = 0,
         utilities: tuple[str, ...] = (),
+        shared: dict[tuple[Any, ...], Parts] | None = None,
     ) -> None:
         self.detector = detector
         self.utilities = list(utilities)
@@ -85,19 +129,14 @@ class Group:
         self.depth = 1 if len({f[1] for f in feeds}) == 1 else _DEPTH
         self.last_slot: int | None = None
         self.feeds: list[Feed] = []
+        known = {} if shared is None else shared
         for channel, class_index, interval_s, class_rows, group_rows in feeds:
             ratio = detector.interval_s // interval_s
+            of = (class_index, ratio, self.depth, phase_s, lateness_s, digest(class_rows))
+            parts = known.setdefault(of, Parts(self.depth, ratio, len(class_rows)))
+            unique = len(np.unique(group_rows)) == len(group_rows)
             self.feeds.append(
-                Feed(
-                    channel,
-                    class_index,
-                    class_rows,
-                    group_rows,
-                    ratio,
-                    np.full((self.depth, ratio, len(class_rows)), np.nan, np.float32),
-                    len(np.unique(group_rows)) == len(group_rows),
-                    np.full(self.depth, -1, np.int64),
-                )
+                Feed(channel, class_index, class_rows, group_rows, ratio, parts, unique)
             )
 
     @property
@@ -113,11 +152,7 @@ class Group:
         """Keep the part of a class frame that this group needs."""
         for feed in self.feeds:
             if feed.class_index == class_index:
-                slot, part = divmod(class_slot, feed.ratio)
-                if feed.held[slot % self.depth] != slot:
-                    feed.parts[slot % self.depth] = np.nan
-                    feed.held[slot % self.depth] = slot
-                feed.parts[slot % self.depth, part] = frame[feed.class_rows]
+                feed.parts.take(class_slot, frame, feed.class_rows)
 
     def frame(
         self, slot: int, local: tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
@@ -128,9 +163,10 @@ class Group:
         )
         for feed in self.feeds:
             reduce = self.detector.channels[feed.channel].reduce
-            if feed.held[slot % self.depth] != slot:
+            parts = feed.parts.of(slot)
+            if parts is None:
                 continue
-            one = _reduce(feed.parts[slot % self.depth], reduce)
+            one = _reduce(parts, reduce)
             _combine(values[0, feed.channel], feed.group_rows, one, reduce, feed.unique)
         self.last_slot = slot
         return Frame(slot, values, *local)
@@ -160,8 +196,8 @@ class Group:
                 continue
             index, slots = index[pick], class_slot[pick] // feed.ratio
             part, amount, arrival = class_slot[pick] % feed.ratio, value[pick], arrival_ns[pick]
-            keep = feed.held[slots % self.depth] == slots
-            feed.parts[slots[keep] % self.depth, part[keep], index[keep]] = amount[keep]
+            keep = feed.parts.held[slots % self.depth] == slots
+            feed.parts.values[slots[keep] % self.depth, part[keep], index[keep]] = amount[keep]
             done = np.full(len(slots), False) if self.last_slot is None else slots <= self.last_slot
             if done.any():
                 found.append(self._reduced(feed, index, slots, part, amount, arrival, done))
@@ -200,8 +236,8 @@ class Group:
         where = where.reshape(-1)
         parts = np.full((feed.ratio, pairs.shape[1]), np.nan, np.float32)
         parts[part[done], where] = amount[done]
-        kept = feed.held[pairs[0] % self.depth] == pairs[0]
-        parts[:, kept] = feed.parts[pairs[0, kept] % self.depth, :, pairs[1, kept]].T
+        kept = feed.parts.held[pairs[0] % self.depth] == pairs[0]
+        parts[:, kept] = feed.parts.values[pairs[0, kept] % self.depth, :, pairs[1, kept]].T
         newest = np.zeros(pairs.shape[1], np.int64)
         np.maximum.at(newest, where, arrival[done])
         value = _reduce(parts, reduce)
@@ -220,8 +256,8 @@ class Group:
         header, arrays = self.detector.snapshot()
         header["last_slot"] = self.last_slot
         for i, feed in enumerate(self.feeds):
-            arrays[f"_parts{i}"] = feed.parts.copy()
-            arrays[f"_held{i}"] = feed.held.copy()
+            arrays[f"_parts{i}"] = feed.parts.values.copy()
+            arrays[f"_held{i}"] = feed.parts.held.copy()
         return header, arrays
 
     def restore(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -229,10 +265,10 @@ class Group:
         arrays = dict(arrays)
         for i, feed in enumerate(self.feeds):
             parts = arrays.pop(f"_parts{i}", None)
-            if parts is None or parts.shape != feed.parts.shape:
+            if parts is None or parts.shape != feed.parts.values.shape:
                 raise SnapshotError(f"{self.detector.name}: open parts of feed {i} do not fit")
-            feed.parts = np.array(parts)
-            feed.held = np.array(arrays.pop(f"_held{i}"))
+            feed.parts.values[:] = parts
+            feed.parts.held[:] = arrays.pop(f"_held{i}")
         self.detector.restore(header, arrays)
         self.last_slot = header["last_slot"]
 

@@ -277,9 +277,8 @@ class ShardRunner:
             signals = group.detector.step(self.census.fill(group, slot, local))
         else:
             signals = group.step(slot, local)
-        end_ns = ((slot + 1) * group.slot_s + group.phase_s) * NS
         for watch, link in self._links[g]:
-            watch.take(link, signals, end_ns)
+            watch.take(link, signals)
 
     def _amend(self, boundary_ns: int) -> None:
         """Work off late readings and events that arrived before a boundary."""
@@ -320,10 +319,8 @@ class ShardRunner:
         arrival = np.zeros(len(rows), np.int64)
         np.maximum.at(arrival, where, np.concatenate([a for _, a in seen]))
         signals: Signals = group.detector.current(rows)
-        assert group.last_slot is not None
-        end_ns = ((group.last_slot + 1) * group.slot_s + group.phase_s) * NS
         for watch, link in self._links[g]:
-            corrected, mine = watch.correct(link, rows, signals, end_ns)
+            corrected, mine = watch.correct(link, rows, signals)
             if len(corrected):
                 touched[self.watches.index(watch)].add(corrected, arrival[mine])
 

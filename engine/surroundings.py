@@ -400,10 +400,14 @@ class ShardSurroundings:
 
     def verdicts(self, at_ns: int) -> None:
         """Take over what `adjudicate` says of each place, and tell the homes' detectors."""
+        asked: set[str] = set()
         for group in self.shard.groups:
             verdict = getattr(group.detector, "verdict", None)
             if group.detector.grain != "place" or verdict is None or group.last_slot is None:
                 continue
+            if group.detector.name in asked:
+                continue  # two rules may want to hear of different kinds; the verdict is the same
+            asked.add(group.detector.name)
             kind = np.asarray(verdict(np.arange(group.detector.rows)))
             self.cut_until_ns[kind == CUT] = at_ns + GRACE_NS
             self.dead_until_ns[kind == DEAD] = at_ns + GRACE_NS

@@ -26,17 +26,16 @@ NO_ONSET = -(2**62)
 
 @dataclass(slots=True)
 class SignalColumns:
-    """The last word of one signal on every row of a rule."""
+    """The last word of one signal on every row of a rule: what masks and budgets need of all.
+
+    What only few rows are asked for (times, the group that spoke) follows from the links.
+    """
 
     urgency: NDArray[np.int8]
     evidence: NDArray[np.float32]
     p_value: NDArray[np.float32]
-    onset_ns: NDArray[np.int64]
-    end_ns: NDArray[np.int64]
-    """End of the slot this was said of."""
-    group: NDArray[np.int16]
-    """Which of the rule's groups spoke; −1 for none."""
-    group_row: NDArray[np.int32]
+    onset: NDArray[np.int32]
+    """Slot in which the present episode began; :data:`~detectors.base.NO_SLOT` without one."""
     due: NDArray[np.bool_]
     """Whether the moment to act had come when the slot closed."""
 
@@ -47,10 +46,7 @@ class SignalColumns:
             np.full(n, -1, np.int8),
             np.full(n, np.nan, np.float32),
             np.full(n, np.nan, np.float32),
-            np.full(n, NO_ONSET, np.int64),
-            np.zeros(n, np.int64),
-            np.full(n, -1, np.int16),
-            np.full(n, -1, np.int32),
+            np.full(n, NO_SLOT, np.int32),
             np.zeros(n, np.bool_),
         )
 
@@ -61,7 +57,7 @@ class SignalColumns:
 
 @dataclass(slots=True)
 class Link:
-    """A group's rows that are rows of a rule."""
+    """A group's rows that are rows of a rule; both ascend."""
 
     signal: str
     group: Group
@@ -71,14 +67,22 @@ class Link:
     """Whether the group's rows are the rule's rows, all and in order."""
     counter: EpisodeCounter | None = None
     """Counts what the rule's budget is spent on; only for the signal that decides."""
-    _inverse: NDArray[np.int32] | None = None
 
-    def inverse(self) -> NDArray[np.int32]:
+    def to_rule(self, group_rows: IntArray) -> IntArray:
         """Return the rule row of each group row; −1 for rows that are not this rule's."""
-        if self._inverse is None:
-            self._inverse = np.full(self.group.detector.rows, -1, np.int32)
-            self._inverse[self.group_rows] = self.rule_rows
-        return self._inverse
+        return _translate(group_rows, self.group_rows, self.rule_rows)
+
+    def to_group(self, rule_rows: IntArray) -> IntArray:
+        """Return the group row of each rule row; −1 for rows that are not this group's."""
+        return _translate(rule_rows, self.rule_rows, self.group_rows)
+
+    @property
+    def end_ns(self) -> int:
+        """End of the slot that the group last spoke of; 0 before it did."""
+        group = self.group
+        if group.last_slot is None:
+            return 0
+        return ((group.last_slot + 1) * group.slot_s + group.phase_s) * NS
 
 
 @dataclass(slots=True)
@@ -128,8 +132,8 @@ class Watch:
         The rule.
     rows : ndarray of int32, shape (N,)
         Registry rows of its subjects (or place rows), ascending.
-    key : ndarray of uint64, shape (N,)
-        Hash of each subject's id.
+    key : ndarray of uint64
+        Hash of the id of every registry row (or place row): shared, not this rule's alone.
     links : list of Link
         The groups that speak.
     price : Price
@@ -153,8 +157,8 @@ class Watch:
         self.price = price
         self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
         self.primary = next(iter(rule.signals), None)
-        self.latched = np.full(len(rows), NO_ONSET, np.int64)
-        """Onset of the episode whose moment has come, per row: it stays come."""
+        self.latched = np.full(len(rows), NO_SLOT, np.int32)
+        """Onset (slot) of the episode whose moment has come, per row: it stays come."""
         self.steady = self.compiled.mask_exact and _is_steady(rule)
         """Whether a firing alert whose mask holds needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
@@ -168,10 +172,10 @@ class Watch:
 
     # -- signals --------------------------------------------------------------------------
 
-    def take(self, link: Link, signals: Signals, end_ns: int) -> None:
-        """Take over what a group said of a slot that ended at `end_ns`."""
-        self._write(link, link.rule_rows, link.group_rows, signals, 0, link.whole, end_ns)
+    def take(self, link: Link, signals: Signals) -> None:
+        """Take over what a group said of its last slot."""
         rows: Any = slice(None) if link.whole else link.rule_rows
+        self._write(link.signal, rows, signals, slice(None) if link.whole else link.group_rows)
         come = self._come(link.signal, rows)
         if link.counter is not None:
             mine = signals if link.whole else signals.take(link.group_rows)
@@ -183,7 +187,7 @@ class Watch:
         return tally
 
     def correct(
-        self, link: Link, group_rows: IntArray, signals: Signals, end_ns: int
+        self, link: Link, group_rows: IntArray, signals: Signals
     ) -> tuple[IntArray, IntArray]:
         """Take over corrected signals of some group rows.
 
@@ -194,53 +198,58 @@ class Watch:
         index : ndarray of int
             Their places in `group_rows`.
         """
-        inverse = link.inverse()
-        mine = np.flatnonzero(inverse[group_rows] >= 0)
-        rows = inverse[group_rows[mine]]
+        rule_rows = link.to_rule(group_rows)
+        mine = np.flatnonzero(rule_rows >= 0)
+        rows = rule_rows[mine]
         column = self.columns[link.signal]
-        before = column.urgency[rows], column.onset_ns[rows]
-        self._write(link, rows, mine, signals, 0, False, end_ns, group_rows[mine])
+        before = column.urgency[rows], column.onset[rows]
+        self._write(link.signal, rows, signals, mine)
         self._come(link.signal, rows)
-        changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset_ns[rows])
+        changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset[rows])
         return rows[changed], mine[changed]
 
     def _write(
-        self,
-        link: Link,
-        rows: IntArray,
-        picked: IntArray,
-        signals: Signals,
-        t: int,
-        whole: bool,
-        end_ns: int,
-        group_rows: IntArray | None = None,
+        self, signal: str, rows: IntArray | slice, signals: Signals, picked: IntArray | slice
     ) -> None:
-        column = self.columns[link.signal]
-        slot_ns = link.group.slot_s * NS
-        at: Any = slice(None) if whole else rows
-        pick: Any = slice(None) if whole else picked
-        onset = signals.onset[t, pick]
-        column.urgency[at] = signals.urgency[t, pick]
-        column.evidence[at] = signals.evidence[t, pick]
-        column.p_value[at] = signals.p_value[t, pick]
-        column.onset_ns[at] = np.where(
-            onset == NO_SLOT, NO_ONSET, onset * slot_ns + link.group.phase_s * NS
-        )
-        column.end_ns[at] = end_ns
-        column.group[at] = next(i for i, other in enumerate(self.links) if other is link)
-        column.group_row[at] = link.group_rows if group_rows is None else group_rows
+        column = self.columns[signal]
+        column.urgency[rows] = signals.urgency[0, picked]
+        column.evidence[rows] = signals.evidence[0, picked]
+        column.p_value[rows] = signals.p_value[0, picked]
+        column.onset[rows] = signals.onset[0, picked]
 
     def _come(self, signal: str, rows: IntArray | slice) -> BoolArray:
         """Note whether the moment to act has come at the price in force; once come, it stays."""
         column = self.columns[signal]
-        onset = column.onset_ns[rows]
-        known = onset != NO_ONSET
-        come: BoolArray = due(column.urgency[rows], self.price, self.key[rows], onset) & known
+        onset = column.onset[rows]
+        known = onset != NO_SLOT
+        mine = self.rows[rows]
+        come: BoolArray = due(column.urgency[rows], self.price, lambda i: self.key[mine[i]], onset)
+        come &= known
         if signal == self.primary:
             come |= known & (onset == self.latched[rows])
-            self.latched[rows] = np.where(come, onset, NO_ONSET)
+            self.latched[rows] = np.where(come, onset, NO_SLOT)
         column.due[rows] = come
         return come
+
+    def spoke(self, signal: str, row: int) -> Link | None:
+        """Return the link by which a signal last spoke of a row, or None if it never did."""
+        for link in self.links:
+            if link.signal == signal and link.end_ns and link.to_group(np.array([row]))[0] >= 0:
+                return link
+        return None
+
+    def onset_ns(self, signal: str, row: int) -> int:
+        """Return when a row's present episode of a signal began; NO_ONSET without one."""
+        slot = int(self.columns[signal].onset[row])
+        link = self.spoke(signal, row)
+        if slot == NO_SLOT or link is None:
+            return NO_ONSET
+        return (slot * link.group.slot_s + link.group.phase_s) * NS
+
+    def end_ns(self, signal: str, row: int) -> int:
+        """Return the end of the slot that a signal last spoke of on a row; 0 before it did."""
+        link = self.spoke(signal, row)
+        return 0 if link is None else link.end_ns
 
     def mask(self, rows: IntArray | slice, now: Mapping[str, Any]) -> BoolArray:
         """Return where the rule's condition may be met."""
@@ -301,13 +310,16 @@ class Watch:
     def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
         """Return, by signal, the facts of each row."""
         found: dict[str, list[dict[str, float]]] = {}
-        for name, column in self.columns.items():
+        for name in self.columns:
             facts: list[dict[str, float]] = [{} for _ in rows]
-            for g, link in enumerate(self.links):
-                here = np.flatnonzero(column.group[rows] == g)
-                if link.signal != name or not len(here):
+            for link in self.links:
+                if link.signal != name or not link.end_ns:
                     continue
-                said = link.group.detector.explain(column.group_row[rows[here]])
+                group_rows = link.to_group(rows)
+                here = np.flatnonzero(group_rows >= 0)
+                if not len(here):
+                    continue
+                said = link.group.detector.explain(group_rows[here])
                 for fact, values in said.items():
                     for at, value in zip(here.tolist(), values.tolist(), strict=True):
                         facts[at][fact] = value
@@ -357,8 +369,7 @@ class Watch:
         else:
             self.lives[row] = after
         if after.firing and not before.firing:
-            ends = [int(c.end_ns[row]) for c in self.columns.values()]
-            self.tips[row] = max(ends, default=0)
+            self.tips[row] = max((self.end_ns(name, row) for name in self.columns), default=0)
         tip_ns = self.tips.get(row, 0)
         if not after.firing:
             self.tips.pop(row, None)
@@ -378,14 +389,14 @@ class Watch:
         }
         for name, use in self.rule.signals.items():
             column = self.columns[name]
-            onset = int(column.onset_ns[row])
+            onset = self.onset_ns(name, row)
             values[name] = {
                 "ready": bool(column.urgency[row] >= 0),
                 "due": bool(column.due[row]),
                 "urgency": int(column.urgency[row]),
                 "evidence": float(column.evidence[row]),
                 "p_value": float(column.p_value[row]),
-                "onset_s": 0.0 if onset == NO_ONSET else (int(column.end_ns[row]) - onset) / NS,
+                "onset_s": 0.0 if onset == NO_ONSET else (self.end_ns(name, row) - onset) / NS,
                 "utilities": self._utilities(name, row, use.utilities),
                 "facts": facts.get(name, {}),
             }
@@ -393,13 +404,11 @@ class Watch:
 
     def _utilities(self, signal: str, row: int, asked: Sequence[str]) -> list[str]:
         """Return the utilities that a signal hears of on a row."""
-        group = int(self.columns[signal].group[row])
-        if group < 0:
-            return list(asked)
-        return self.links[group].group.utilities
+        link = self.spoke(signal, row)
+        return list(asked) if link is None else link.group.utilities
 
     def _onset(self, row: int, at_ns: int) -> int:
-        onsets = [int(c.onset_ns[row]) for c in self.columns.values()]
+        onsets = [self.onset_ns(name, row) for name in self.columns]
         known = [o for o in onsets if o != NO_ONSET]
         return known[0] if known else at_ns
 
@@ -466,6 +475,13 @@ class Watch:
                 link.counter.restore(
                     {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
                 )
+
+
+def _translate(rows: IntArray, ascending: NDArray[np.int32], other: NDArray[np.int32]) -> IntArray:
+    """Return the entries of `other` beside those of `ascending` that equal `rows`; −1 for none."""
+    at = np.minimum(np.searchsorted(ascending, rows), len(ascending) - 1)
+    found: IntArray = np.where(ascending[at] == rows, other[at], -1)
+    return found
 
 
 def _is_steady(rule: Rule) -> bool:

@@ -10,11 +10,11 @@ from detectors.base import DetectorError, Frame
 from engine.simulate import Incident, Rates, Town, TownConfig
 
 
-def run(values, community=None, hours_before=72):
+def run(values, community=None, hours_before=72, **params):
     """Return kinds (slots, groups) for census counts (slots, 5, groups) after quiet days."""
     quiet = values[:1].repeat(hours_before, axis=0)
     values = np.concatenate([quiet, values]).astype(np.float32)
-    detector = Adjudicate(values.shape[2], interval_s=3600)
+    detector = Adjudicate(values.shape[2], interval_s=3600, **params)
     if community is not None:
         detector.join(np.array(community))
     kinds, signals = [], []
@@ -72,6 +72,26 @@ def test_all_concentrators_at_once_are_a_power_cut():
     normal, gone = census(9, 3), census(9, 3, missing_e=9, missing_b=3)
     kinds, _, _ = run(hours([normal, gone], [normal, gone]), [0, 0])
     assert kinds[1].tolist() == [POWER_CUT, POWER_CUT]
+
+
+@pytest.mark.parametrize("tells", [0.0, POWER_CUT, DEAD_CONCENTRATOR])
+def test_one_concentrator_speaks_for_a_cut_and_tells_of_all(tells):
+    small, large = census(9, 3), census(30, 0)
+    gone = census(9, 3, missing_e=9, missing_b=3), census(30, 0, missing_e=30)
+    slots = [small, gone[0], gone[0], gone[0]], [large, gone[1], gone[1], large]
+    kinds, signals, detector = run(hours(*slots), [0, 0], tells=tells)
+    assert kinds[1].tolist() == [POWER_CUT, POWER_CUT]
+    urgent = [s.urgency[0] > 0 for s in signals]
+    if tells == DEAD_CONCENTRATOR:  # a cut is not what was asked for; one group left dark is
+        assert [u.tolist() for u in urgent[1:3]] == [[False, False]] * 2
+        return
+    # the larger speaks for both for as long as it lasts; the smaller never speaks of this cut
+    assert [u.tolist() for u in urgent[1:3]] == [[False, True]] * 2
+    facts = detector.explain(np.array([1, 0]))
+    assert facts["expected"].tolist() == [30, 12]
+    _, _, dark = run(hours(*[s[:3] for s in slots]), [0, 0], tells=tells)
+    assert dark.explain(np.array([1]))["expected"].tolist() == [42]
+    assert dark.explain(np.array([1]))["missing"].tolist() == [42]
 
 
 @pytest.mark.parametrize("silent", [1, 2])

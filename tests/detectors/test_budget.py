@@ -224,7 +224,7 @@ def test_snapshot_goes_on() -> None:
     assert all((x == y).all() for x, y in zip(a.price, b.price, strict=True))
     with pytest.raises(DetectorError, match="snapshot array 'peak'"):
         EpisodeCounter(3, HOUR_S).restore(
-            EpisodeCounter(4, HOUR_S).snapshot() | {"onset": np.full(3, -1)}
+            EpisodeCounter(4, HOUR_S).snapshot() | {"onset": np.full(3, -1, np.int32)}
         )
 
 
