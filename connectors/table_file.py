@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -84,6 +84,15 @@ class TableFile:
             broken[row - 1] = True
             table.note(row, f"is no record: {detail}", got=text)
         return table
+
+    @classmethod
+    def of(cls, name: str, rows: Sequence[Mapping[str, str]], columns: Columns) -> TableFile:
+        """Return a table of rows that are no file (a test of rules, a form); text by column."""
+        data = {
+            column: pa.array([row.get(column, "") for row in rows], pa.string())
+            for column in (*columns.required, *columns.optional)
+        }
+        return cls(name, data, len(rows), np.zeros(len(rows), np.bool_))
 
     @classmethod
     def _load_xlsx(cls, path: str, columns: Columns) -> TableFile:

@@ -160,7 +160,11 @@ def read_meters(path: str) -> MetersTable:
     TableError
         All problems of its rows at once.
     """
-    table = TableFile.load(path, METERS)
+    return meters_of(TableFile.load(path, METERS))
+
+
+def meters_of(table: TableFile) -> MetersTable:
+    """Return the meters of a table that was read or made; raises TableError as a file would."""
     meter_id = table.unique("meter_id")
     subject_id = table.text("subject_id", required=True)
     utility, utilities = table.code("utility")
@@ -213,7 +217,11 @@ def read_subjects(path: str) -> SubjectsTable:
     TableError
         All problems of its rows at once.
     """
-    table = TableFile.load(path, SUBJECTS)
+    return subjects_of(TableFile.load(path, SUBJECTS))
+
+
+def subjects_of(table: TableFile) -> SubjectsTable:
+    """Return the subjects of a table that was read or made; raises TableError as a file would."""
     subject_id = table.unique("subject_id")
     kind, kinds = table.code("kind")
     place = table.place("place")

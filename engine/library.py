@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -28,9 +30,7 @@ def rule_files(path: Path | None) -> dict[str, str]:
         If the folder or a file cannot be read, or holds no rules.
     """
     if path is None:
-        shipped = resources.files("rules").joinpath("library")
-        files = sorted(f for f in shipped.iterdir() if f.name.endswith(".yaml"))  # type: ignore[type-var]
-        return {f"rules/library/{f.name}": f.read_text(encoding="utf-8") for f in files}
+        return shipped("library")
     if path.is_file():
         found = [path]
     elif path.is_dir():
@@ -52,7 +52,14 @@ def rule_files(path: Path | None) -> dict[str, str]:
     return texts
 
 
-def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet:
+def shipped(folder: str) -> dict[str, str]:
+    """Return file name → text of the YAML files that a folder of the package `rules` holds."""
+    inside = resources.files("rules").joinpath(folder)
+    names = sorted(f.name for f in inside.iterdir() if f.name.endswith(".yaml"))
+    return {f"rules/{folder}/{n}": inside.joinpath(n).read_text(encoding="utf-8") for n in names}
+
+
+def rules(path: Path | None, budgets: Mapping[str, float] | None = None) -> RuleSet:
     """Return the rules of a folder (None: shipped), with budgets of some replaced.
 
     Raises
@@ -62,9 +69,17 @@ def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet
     BudgetError
         If a budget names a rule that is not there or has none, or is no number above 0.
     """
-    from dataclasses import replace
+    return with_budgets(load(rule_files(path)), budgets or {})
 
-    found = load(rule_files(path))
+
+def with_budgets(found: RuleSet, budgets: Mapping[str, float]) -> RuleSet:
+    """Return rules with the budgets of some replaced.
+
+    Raises
+    ------
+    BudgetError
+        If a budget names a rule that is not there or has none, or is no number above 0.
+    """
     if not budgets:
         return found
     changed = []
@@ -88,6 +103,4 @@ def rules(path: Path | None, budgets: dict[str, float] | None = None) -> RuleSet
 
 def calendars() -> Calendars:
     """Return the shipped calendars."""
-    shipped = resources.files("rules").joinpath("calendars")
-    names = sorted(f.name for f in shipped.iterdir() if f.name.endswith(".yaml"))
-    return load_calendars({n: shipped.joinpath(n).read_text(encoding="utf-8") for n in names})
+    return load_calendars(shipped("calendars"))

@@ -293,6 +293,10 @@ class ShardRunner:
                 late.class_index, late.slot, late.row, late.value, late.arrival_ns
             ):
                 group.detector.amend(slot, rows, values)
+                for watch, link in self._links[g]:
+                    gone = watch.disproved(link, rows, slot)
+                    if gone:
+                        touched[self.watches.index(watch)].refuted.update(gone)
                 seen.append((rows, np.maximum(arrival, group.due_s(slot) * NS)))
             if seen:
                 self._correct(g, seen, touched)
@@ -302,9 +306,10 @@ class ShardRunner:
                 arrivals[row] = max(moment, arrivals.get(row, 0))
         self._happened = {}
         for i in sorted(touched):
-            arrivals = touched[i].arrivals
+            arrivals, refuted = touched[i].arrivals, touched[i].refuted
             rows = np.array(sorted(arrivals), np.int32)
-            self._note(i, self.watches[i].evaluate(boundary_ns, self.around, rows, arrivals))
+            raised = self.watches[i].evaluate(boundary_ns, self.around, rows, arrivals, refuted)
+            self._note(i, raised)
         self.timings.seconds["late readings"] += time.perf_counter() - began
 
     def _correct(

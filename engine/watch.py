@@ -6,7 +6,7 @@ the mask or an open alert gives reason to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -208,6 +208,31 @@ class Watch:
         changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset[rows])
         return rows[changed], mine[changed]
 
+    def disproved(self, link: Link, group_rows: IntArray, slot: int) -> list[int]:
+        """Return the rows whose episode, as it was when their alert was raised, is no more.
+
+        To be asked after a slot was amended, of the rows amended: if the slot lies before the
+        alert, the alert was wrong; if it lies after, the episode has merely ended.
+        """
+        if link.signal != self.primary or not self.lives:
+            return []
+        end_ns = ((slot + 1) * link.group.slot_s + link.group.phase_s) * NS
+        inverse = link.inverse()
+        mine = [
+            (row, at)
+            for row, at in zip(inverse[group_rows].tolist(), group_rows.tolist(), strict=True)
+            if row >= 0 and self.firing(row) and self.tips.get(row, 0) >= end_ns
+        ]
+        if not mine:
+            return []
+        onset = link.group.detector.current(np.array([at for _, at in mine], np.int32)).onset[0]
+        began_ns = onset * (link.group.slot_s * NS) + link.group.phase_s * NS
+        return [
+            row
+            for (row, _), slot_of, ns in zip(mine, onset.tolist(), began_ns.tolist(), strict=True)
+            if slot_of == NO_SLOT or ns > self.lives[row].onset_ns
+        ]
+
     def _write(
         self, signal: str, rows: IntArray | slice, signals: Signals, picked: IntArray | slice
     ) -> None:
@@ -273,10 +298,12 @@ class Watch:
         around: Surroundings,
         rows: NDArray[np.int32] | None = None,
         arrivals: Mapping[int, int] | None = None,
+        refuted: Collection[int] = (),
     ) -> list[Raised]:
         """Look at all rows (or some) at event time `at_ns`; return what changed.
 
-        `arrivals` gives a time of its own to rows that late readings corrected.
+        `arrivals` gives a time of its own to rows that late readings corrected; of `refuted` ones
+        they took away what raised the alert.
         """
         where: Any = slice(None) if rows is None else rows
         mask = self.mask(where, {})
@@ -304,7 +331,8 @@ class Watch:
         changed: list[Raised] = []
         for i, row in enumerate(wanted):
             moment = at_ns if arrivals is None else arrivals.get(row, at_ns)
-            changed += self._evaluate_row(row, moment, around, {n: f[i] for n, f in facts.items()})
+            mine = {n: f[i] for n, f in facts.items()}
+            changed += self._evaluate_row(row, moment, around, mine, row in refuted)
         return changed
 
     def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
@@ -327,7 +355,12 @@ class Watch:
         return found
 
     def _evaluate_row(
-        self, row: int, at_ns: int, around: Surroundings, facts: Mapping[str, dict[str, float]]
+        self,
+        row: int,
+        at_ns: int,
+        around: Surroundings,
+        facts: Mapping[str, dict[str, float]],
+        disproved: bool = False,
     ) -> list[Raised]:
         variables = self.variables(row, at_ns, around, facts)
         decision = self.compiled.decide(variables)
@@ -336,7 +369,10 @@ class Watch:
         tip_ns = self.tips.get(row, 0)
         # An episode that turns out to have begun later, but before the slot that raised the
         # alert, means that what the alert said was not so: a late reading refutes it.
-        refuted = life.firing and life.onset_ns < onset_ns <= tip_ns
+        refuted = life.firing and (disproved or life.onset_ns < onset_ns <= tip_ns)
+        cause = "late_reading"
+        if life.firing and decision.holds is False and not refuted:
+            refuted, cause = self._was_not_so(row, life, around), "late_event"
         inhibitor = around.inhibited_by(self, row)
         blocked = decision.blocked_by is not None or inhibitor is not None
         seen = Observation(
@@ -346,7 +382,7 @@ class Watch:
             blocked=blocked,
             refuted=refuted or (life.firing and decision.cancels),
             promotions=decision.promotions,
-            cause="late_reading" if refuted else (decision.blocked_by or "data"),
+            cause=cause if refuted else (decision.blocked_by or "data"),
         )
         after, changes = observe(self.timing, life, at_ns, seen)
         raised = self._note(row, life, after, changes, decision, variables)
@@ -354,6 +390,16 @@ class Watch:
             again, more = observe(self.timing, after, at_ns, seen._replace(refuted=False))
             raised += self._note(row, after, again, more, decision, variables)
         return raised
+
+    def _was_not_so(self, row: int, life: Life, around: Surroundings) -> bool:
+        """Return whether, by what is known now, an alert about events had no ground when raised.
+
+        Only for rules that look at events alone: what they saw can be looked at again.
+        """
+        if self.rule.signals or not self.rule.events:
+            return False
+        then = self.variables(row, life.raised_ns, around, {})
+        return self.compiled.decide(then).met is False
 
     def _note(
         self,
@@ -499,6 +545,8 @@ class Touched:
     """Rule rows that late readings corrected, with the arrival of the newest reading of each."""
 
     arrivals: dict[int, int] = field(default_factory=dict)
+    refuted: set[int] = field(default_factory=set)
+    """Rows whose alert has lost its ground: what came late lies before it was raised."""
 
     def add(self, rows: IntArray, arrival_ns: NDArray[np.int64]) -> None:
         """Add rows and their arrivals."""

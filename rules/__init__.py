@@ -53,7 +53,7 @@ Variables of ``decide`` (plain dicts, numbers, strings)
 ``rules.permits.expand(attrs, first_day, days, zone) -> [Interval(start_ns, end_ns, kw)]``;
 ``problems(attrs)`` says what of a subject's permits could not be read (it permits nothing).
 ``rules.unittest``: ``parse(files) -> [Case]``, ``run_all(cases, run)``, ``compare(case, changes)``,
-``report(results)``, ``junit(results)``; ``Case.columns()`` readings; cases of signals (no
-``case.meters``) run by ``rules.rehearsal.run(case, rules)``, cases of readings by the engine.
+``report(results)``, ``junit_xml(results)``; ``Case.columns()`` readings; cases of signals run by
+``rules.rehearsal.run(case, rules)``, all others (``case.whole``) by the engine.
 ``rules.docs.page(rule, lang)``, ``index(rules, lang)``; ``rules.schema.schema() -> dict``.
 """

@@ -113,11 +113,21 @@ _EVENT = Record(
     {
         "at": Entry(_TIME, "When.", required=True),
         "kind": Entry(Words("a kind", WORD, 64), "Kind of event, or `outcome`.", required=True),
+        "arrives": Entry(_TIME, "When it becomes known; default: at once."),
         "subject": Entry(Words("a subject of this test", ID, 64), "Default: the only one."),
         "place": Entry(Words("a place code", ID, 64), "Place code."),
         "attrs": Entry(Free(), "Attributes."),
     },
     about="An event or an outcome.",
+)
+_LATE = Record(
+    {
+        "meter": Entry(Words("a meter of this test", ID, 64), "Default: the first."),
+        "at": Entry(_TIME, "Its stamp.", required=True),
+        "value": Entry(Number(-1e12, 1e12), "Its value.", required=True),
+        "arrives": Entry(_TIME, "When it comes.", required=True),
+    },
+    about="A reading that comes long after its time (its place in the series is `_`).",
 )
 _CHANGE = Record(
     {
@@ -152,7 +162,9 @@ TEST: Final = Record(
         **_COMMON,
         "from": Entry(_TIME, "Alerts raised before are not compared."),
         "until": Entry(_TIME, "Until when time goes on without data; default: end of the series."),
-        "meters": Entry(Table(_METER, ID, "an id"), "Meters by id: a test of the whole engine."),
+        "meters": Entry(
+            Table(_METER, ID, "an id"), "Meters by id: a test of the whole engine, as events alone."
+        ),
         "signals": Entry(Table(_SIGNAL), "Signals by local name: a test of the rule alone."),
         "context": Entry(
             Table(_SERIES, "|".join(CONTEXTS), "a context"), "0 or 1 in each slot, with signals."
@@ -161,6 +173,7 @@ TEST: Final = Record(
             Table(_SERIES, KEBAB, "a rule"), "Other alerts: 0 or 1 in each slot, with signals."
         ),
         "events": Entry(Many(_EVENT, most=1_000), "Events and outcomes.", ()),
+        "late": Entry(Many(_LATE, most=1_000), "Readings that come late.", ()),
         "budgets": Entry(
             Table(Number(0, 1_000, above=True), KEBAB, "a rule"), "Budgets that differ."
         ),

@@ -53,6 +53,16 @@ class CaseEvent(NamedTuple):
     subject_id: str | None
     place: str | None
     attrs: Mapping[str, Any]
+    arrival_ns: int
+
+
+class LateReading(NamedTuple):
+    """A reading that comes long after its time."""
+
+    meter_id: str
+    ts_ns: int
+    value: float
+    arrival_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +130,14 @@ class Case:
     contexts: Mapping[str, Sequence[float]] = field(default_factory=dict)
     alerts: Mapping[str, Sequence[float]] = field(default_factory=dict)
     events: tuple[CaseEvent, ...] = ()
+    late: tuple[LateReading, ...] = ()
     budgets: Mapping[str, float] = field(default_factory=dict)
     expect: tuple[Expected, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it runs through the whole engine, and not through the rule alone."""
+        return not self.signals
 
     def columns(self) -> dict[str, Any]:
         """Return the readings as columns, by time and meter.
@@ -130,10 +146,13 @@ class Case:
         -------
         dict
             ``meter_id`` (list of str), ``ts_ns`` (int64), ``value`` (float64): an interval
-            meter's amounts, or a register's levels, which begin at 0 when the series begins.
-            A missing value has no row (and adds nothing to a register).
+            meter's amounts, or a register's levels, which begin at 0 when the series begins;
+            ``arrival_ns`` (int64): the stamp, but for late readings. Rows are in the order of
+            arrival. A missing value has no row (and adds nothing to a register).
         """
-        rows: list[tuple[int, str, float]] = []
+        rows: list[tuple[int, str, float, int]] = [
+            (late.arrival_ns, late.meter_id, late.value, late.ts_ns) for late in self.late
+        ]
         for meter in self.meters:
             amounts = np.asarray(self.readings[meter.meter_id], np.float64)
             step = meter.interval_s * NS
@@ -142,17 +161,18 @@ class Case:
             there = ~np.isnan(amounts)
             values = amounts
             if meter.kind == "register":
-                rows.append((self.start_ns, meter.meter_id, 0.0))
+                rows.append((self.start_ns, meter.meter_id, 0.0, self.start_ns))
                 values = np.cumsum(np.where(there, amounts, 0.0))
             rows += [
-                (t, meter.meter_id, v)
+                (t, meter.meter_id, v, t)
                 for t, v in zip(at[there].tolist(), values[there].tolist(), strict=True)
             ]
         rows.sort()
         return {
             "meter_id": [row[1] for row in rows],
-            "ts_ns": np.array([row[0] for row in rows], np.int64),
+            "ts_ns": np.array([row[3] for row in rows], np.int64),
             "value": np.array([row[2] for row in rows], np.float64),
+            "arrival_ns": np.array([row[0] for row in rows], np.int64),
         }
 
 
@@ -214,13 +234,21 @@ class _CaseReader:
         signals = {
             name: self._signal(name, entry) for name, entry in (test["signals"] or {}).items()
         }
-        if bool(meters) == bool(signals):
-            self.reader.report(test.node, "wanted either meters or signals")
+        if meters and signals:
+            self.reader.report(
+                test.node, "meters and signals in one test", wanted="one of them, or events alone"
+            )
+        if not (meters or signals or test["events"]):
+            self.reader.report(
+                test.node, "the test gives nothing", wanted="meters, signals, events"
+            )
         lengths = [len(v) * m.interval_s for m, v in zip(meters, readings.values(), strict=True)]
         lengths += [
             len(v) * self.default_interval_s for s in signals.values() for v in s.fields.values()
         ]
         end = start + max(lengths, default=0) * NS
+        events = self._events()
+        end = max([end, *(event.arrival_ns for event in events)])
         return Case(
             name=test["name"],
             file=self.reader.file,
@@ -237,7 +265,8 @@ class _CaseReader:
             signals=signals,
             contexts=self._table("context"),
             alerts=self._table("alerts"),
-            events=self._events(),
+            events=events,
+            late=self._late(meters),
             budgets=dict(test["budgets"] or {}),
             expect=tuple(self._expected(entry) for entry in test["expect"]),
         )
@@ -318,18 +347,34 @@ class _CaseReader:
 
     def _events(self) -> tuple[CaseEvent, ...]:
         only = self.subjects[0].subject_id if len(self.subjects) == 1 else None
-        found = [
-            CaseEvent(
-                f"event-{i}",
-                self.moment(entry["at"], entry.at("at")),
+        found = []
+        for i, entry in enumerate(self.test["events"] or (), 1):
+            at_ns = arrival_ns = self.moment(entry["at"], entry.at("at"))
+            if entry["arrives"]:
+                arrival_ns = max(at_ns, self.moment(entry["arrives"], entry.at("arrives")))
+            event = CaseEvent(
+                f"event-{i:04}",
+                at_ns,
                 entry["kind"],
                 entry["subject"] or (None if entry["place"] else only),
                 entry["place"],
                 entry["attrs"] or {},
+                arrival_ns,
             )
-            for i, entry in enumerate(self.test["events"] or (), 1)
-        ]
-        return tuple(sorted(found, key=lambda event: (event.at_ns, event.event_id)))
+            found.append(event)
+        return tuple(sorted(found, key=lambda event: (event.arrival_ns, event.event_id)))
+
+    def _late(self, meters: Sequence[Meter]) -> tuple[LateReading, ...]:
+        known = [meter.meter_id for meter in meters]
+        found = []
+        for entry in self.test["late"] or ():
+            meter = entry["meter"] or (known[0] if known else "")
+            if meter not in known:
+                self.reader.report(entry.at("meter"), "no meter of this test", got=shown(meter))
+            at_ns = self.moment(entry["at"], entry.at("at"))
+            arrival_ns = self.moment(entry["arrives"], entry.at("arrives"))
+            found.append(LateReading(meter, at_ns, entry["value"], max(at_ns, arrival_ns)))
+        return tuple(found)
 
     def _expected(self, entry: Read) -> Expected:
         rule = entry["rule"] or self.rules[0]

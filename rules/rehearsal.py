@@ -34,11 +34,11 @@ def run(case: Case, rules: RuleSet) -> list[AlertChange]:
     Raises
     ------
     ValueError
-        If the case has readings: they need the engine.
+        If the case has no signals: it needs the engine.
     """
-    if case.meters:
+    if case.whole:
         raise ValueError(
-            f'{case.file}:{case.line}: "{case.name}" has readings: it needs the engine'
+            f'{case.file}:{case.line}: "{case.name}" has no signals: it needs the engine'
         )
     lines: list[AlertChange] = []
     for name in case.rules:
@@ -63,9 +63,12 @@ class _Rehearsal:
         case = self.case
         lengths = [len(v) for s in case.signals.values() for v in s.fields.values()]
         step = case.interval_s * NS
-        happenings = [Happening(e.at_ns, e.kind, e.attrs, e.event_id) for e in case.events]
+        known = [
+            (e.arrival_ns, Happening(e.at_ns, e.kind, e.attrs, e.event_id)) for e in case.events
+        ]
         for i in range(max(lengths, default=0)):
             at_ns = case.start_ns + (i + 1) * step
+            happenings = [happening for arrival_ns, happening in known if arrival_ns <= at_ns]
             variables = self.variables(i, at_ns, happenings)
             before = self.life
             seen = self.observation(variables, i, at_ns)

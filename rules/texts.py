@@ -388,6 +388,7 @@ _UTILITIES = {
 _CAUSES = {
     "data": ("补到的读数", "readings that came later"),
     "late_reading": ("补到的读数", "readings that came later"),
+    "late_event": ("补到的事件", "an event that was reported late"),
     "absent": ("已登记外出", "a registered absence"),
     "area_outage": ("片区停电", "a power cut in the area"),
     "dead_concentrator": ("集中器故障", "a dead concentrator"),

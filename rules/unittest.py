@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from rules.alerts import AlertChange
 from rules.cases import NS, Case, Wanted, parse
 
-__all__ = ["Case", "Result", "Run", "compare", "junit", "parse", "report", "run_all"]
+__all__ = ["Case", "Result", "Run", "compare", "junit_xml", "parse", "report", "run_all"]
 
 Run = Callable[[Case], Sequence[AlertChange]]
 """Runs a case and returns every line that alerts made."""
@@ -143,7 +143,7 @@ def report(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def junit(results: Sequence[Result]) -> str:
+def junit_xml(results: Sequence[Result]) -> str:
     """Return the outcome of a run as JUnit XML, one suite per file."""
     root = ET.Element("testsuites", name="gridwarden rules test")
     for file in sorted({result.case.file for result in results}):

@@ -1,15 +1,23 @@
-"""`gridwarden rules check | schema | explain`."""
+"""`gridwarden rules check | test | schema | explain`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from engine.ruletest import Runner
+    from rules.cases import Case
+    from rules.model import Rule
 
 
 @click.group()
 def rules() -> None:
-    """Check rules, and explain what they decided."""
+    """Write, test, rehearse and approve rules, and explain what they decided."""
 
 
 @rules.command()
@@ -34,6 +42,85 @@ def check(path: Path | None) -> int:
         click.echo(warning)
     click.echo(say("rules_ok", rules=len(found), files=len(files), version=found.version))
     return 0
+
+
+@rules.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--rules",
+    "rules_path",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR",
+    help="Rules under test; default: those beside the tests, else the shipped library.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), metavar="OUT", help="Results as JUnit.")
+@click.option("--only", metavar="TEXT", help="Only tests whose rule or name contains TEXT.")
+@click.option(
+    "--mutate", is_flag=True, help="Also break each rule on purpose: its tests must notice."
+)
+def test(
+    files: tuple[Path, ...], rules_path: Path | None, junit: Path | None, only: str | None,
+    mutate: bool,
+) -> int:  # fmt: skip
+    """Run the tests in FILES (YAML; folders stand for their files; default: the library's).
+
+    A test gives readings (0.3x48 0x20 _x3), events and outcomes, which run through the whole
+    engine, or signals, which run through the rule alone; and the alerts that are expected: level,
+    time, words of the sentence. Exit code 1 if any fails.
+    """
+    from engine import library
+    from engine.language import say
+    from engine.ruletest import Runner, case_files, rules_beside
+    from engine.sinks import writing
+    from rules.problems import RuleErrors
+    from rules.unittest import compare, junit_xml, parse, report
+
+    try:
+        found = library.rules(rules_path or rules_beside(files))
+        cases = parse(case_files(files))
+    except RuleErrors as errors:
+        click.echo(str(errors))
+        return 1
+    if only is not None:
+        cases = [c for c in cases if only in c.name or any(only in rule for rule in c.rules)]
+    runner = Runner(found)
+    results = []
+    with click.progressbar(
+        cases, label=say("rule_tests"), file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as shown:
+        for case in shown:
+            results.append(compare(case, runner.run(case)))  # noqa: PERF401
+    click.echo(report(results))
+    if junit is not None:
+        with writing(str(junit)):
+            junit.write_text(junit_xml(results), encoding="utf-8")
+    failed = any(not result.passed for result in results)
+    if mutate and not failed:
+        failed = _mutate(runner, cases)
+    return int(failed)
+
+
+def _mutate(runner: Runner, cases: Sequence[Case]) -> bool:
+    """Say which ways of breaking the rules no test notices; return whether there are any."""
+    from engine.ruletest import Runner
+    from rules.model import rule_set
+    from rules.mutants import mutants, survivors
+    from rules.unittest import compare
+
+    def passes(case: Case, broken: Rule) -> bool:
+        others = [rule for rule in runner.rules if rule.name != broken.name]
+        changed = Runner(rule_set([broken, *others]), runner.config)
+        return compare(case, changed.run(case)).passed
+
+    tried, left = 0, 0
+    for rule in runner.rules:
+        mine = [case for case in cases if rule.name in case.rules]
+        for how in survivors(rule, mine, passes) if mine else []:
+            left += 1
+            click.echo(f'{rule.file}:{rule.line}: "{rule.name}" broken ({how}): no test fails')
+        tried += len(list(mutants(rule))) if mine else 0
+    click.echo(f"{tried} broken rules, {tried - left} noticed, {left} not")
+    return left > 0
 
 
 @rules.command()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from rules.alerts import Level
 from rules.cases import Case
 from rules.docs import index, page
 from rules.loader import load
-from rules.model import URGENCY, Promotion, Rule, RuleSet, Text, rule_set
+from rules.model import URGENCY, Rule, RuleSet, rule_set
+from rules.mutants import mutants
 from rules.unittest import compare, parse, report, run_all
 
 LIBRARY = Path(rules.__file__).parent / "library"
@@ -31,7 +31,7 @@ def library() -> RuleSet:
 def cases() -> tuple[Case, ...]:
     """Return the cases that need no engine."""
     files = {p.name: p.read_text("utf-8") for p in sorted(LIBRARY.glob("tests/*.yaml"))}
-    return tuple(c for c in parse(files) if not c.meters)
+    return tuple(c for c in parse(files) if not c.whole)
 
 
 def cases_of(name: str) -> list[Case]:
@@ -71,73 +71,18 @@ def test_three_tests_each_fires_stays_quiet_boundary(name: str) -> None:
     assert any("boundary" in c.name for c in mine), "none is about a boundary"
 
 
-def broken(rule: Rule) -> Iterator[tuple[str, Rule]]:
-    """Yield the rule, broken on purpose in one way after another."""
-
-    def other(level: Level) -> Level:
-        return Level.BLUE if level is not Level.BLUE else Level.RED
-
-    never = f"({rule.when}) && false"
-    always = " && ".join(f"{name}.ready" for name in rule.signals) or "true"
-    yield "never", replace(rule, when=never, hold=never)
-    yield "always", replace(rule, when=always, hold=always)
-    yield "opposite", replace(rule, when=f"!({rule.when})", hold=f"!({rule.when})")
-    if rule.signals:
-        blind = " || ".join([f"({rule.when})", *(f"!{name}.ready" for name in rule.signals)])
-        yield "fires without data", replace(rule, when=blind, hold=blind)
-    yield "level", replace(rule, level=other(rule.level), promotions=())
-    yield "later", replace(rule, for_s=rule.for_s + 8 * 3600)
-    yield "longer", replace(rule, keep_firing_for_s=rule.keep_firing_for_s + 12 * 3600)
-    yield "text", replace(rule, texts=replace(rule.texts, raised=Text("空", "empty")))
-    yield (
-        "last words",
-        replace(
-            rule,
-            texts=replace(rule.texts, resolved=Text("空", "empty"), cancelled=Text("空", "empty")),
-        ),
-    )
-    if rule.for_s:
-        yield "sooner", replace(rule, for_s=0)
-    if rule.keep_firing_for_s:
-        yield "shorter", replace(rule, keep_firing_for_s=0)
-    for i in range(len(rule.promotions)):
-        yield f"no promotion {i}", replace(rule, promotions=_without(rule.promotions, i))
-        step = rule.promotions[i]
-        if step.when is None:
-            slow = Promotion(step.to, step.after_s * 2)
-            yield (
-                f"promotion {i} later",
-                replace(rule, promotions=(*_without(rule.promotions, i), slow)),
-            )
-        else:
-            easy = Promotion(step.to, step.after_s, always)
-            yield (
-                f"promotion {i} always",
-                replace(rule, promotions=(*_without(rule.promotions, i), easy)),
-            )
-    for unless in rule.unless:
-        left = tuple(u for u in rule.unless if u != unless)
-        yield f"not unless {unless.label}", replace(rule, unless=left)
-    clauses = rule.when.split(" && ")
-    for clause in clauses if len(clauses) > 1 else []:
-        left_over = " && ".join(c for c in clauses if c != clause)
-        yield f"without {clause}", replace(rule, when=left_over, hold=left_over)
-
-
-def _without(promotions: tuple[Promotion, ...], i: int) -> tuple[Promotion, ...]:
-    return promotions[:i] + promotions[i + 1 :]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_way_of_breaking_a_rule_fails_a_test(name: str) -> None:
     mine = cases_of(name)
-    survivors = [how for how, rule in broken(library()[name]) if all(passes(c, rule) for c in mine)]
+    survivors = [
+        how for how, rule in mutants(library()[name]) if all(passes(c, rule) for c in mine)
+    ]
     assert survivors == []
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda c: f"{c.rules[0]}: {c.name}"[:60])
 def test_every_test_fails_for_a_broken_rule(case: Case) -> None:
-    assert any(not passes(case, rule) for _, rule in broken(library()[case.rules[0]]))
+    assert any(not passes(case, rule) for _, rule in mutants(library()[case.rules[0]]))
 
 
 # -- what people rely on --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from rules.alerts import AlertChange, Level, State, alert_id, stamp
 from rules.cases import NS, Case
 from rules.loader import load
 from rules.problems import RuleErrors
-from rules.unittest import Result, compare, junit, parse, report, run_all
+from rules.unittest import Result, compare, junit_xml, parse, report, run_all
 from tests.rules.kit import KNOWN, document, dump
 
 START = 1_772_380_800 * NS  # 2026-03-02 00:00 in Shanghai
@@ -106,8 +106,8 @@ def test_times_are_local_or_since_the_start() -> None:
     ("changes", "message"),
     [
         ({"signals": {"silence": {"due": "0 x3"}}}, "not a series"),
-        ({"signals": None}, "either meters or signals"),
-        ({"meters": {"m": "1x3"}}, "either meters or signals"),
+        ({"signals": None}, "the test gives nothing"),
+        ({"meters": {"m": "1x3"}}, "meters and signals in one test"),
         ({"expect": expected({"at": "soon"})}, "not a time"),
         ({"expect": [{"rule": "other", "changes": [{"at": "1h"}]}]}, "does not run in this test"),
         ({"expect": None}, '"expect" is missing'),
@@ -201,7 +201,7 @@ def test_the_difference_is_readable() -> None:
 def test_junit_can_be_read() -> None:
     case = one(expect=expected({"at": "3h"}))
     results = [compare(case, []), Result(case, ())]
-    root = ET.fromstring(junit(results).split("\n", 1)[1])
+    root = ET.fromstring(junit_xml(results).split("\n", 1)[1])
     (suite,) = root
     assert suite.attrib == {"name": "t.yaml", "tests": "2", "failures": "1", "errors": "0"}
     failed, passed = suite
