@@ -18,6 +18,7 @@ INCIDENT_KINDS = frozenset(
     {
         # people
         "collapse", "visit", "holiday", "illness", "running_tap", "stuck_appliance", "new_appliance",
+        "rhythm_turned", "decline",
         # rentals
         "move_out", "move_in", "over_occupied",
         # plants
@@ -51,7 +52,9 @@ class Incident:
     details : mapping
         What depends on the kind: ``declared`` (visit), ``share`` (covert_run: share of production),
         ``kw`` (stuck_appliance, tenant), ``litres_per_hour`` (running_tap), ``lost`` (dead
-        concentrator: rows never come), ``people`` (over_occupied), ``topic``, ``factor`` …
+        concentrator: rows never come), ``people`` (over_occupied), ``hours`` (rhythm_turned: how much
+        later life is in the end), ``share`` (decline: of what is done, lost in the end), ``topic``,
+        ``factor`` …
     """
 
     kind: str
@@ -86,6 +89,14 @@ class Rates:
     running_tap: float = 0.1
     stuck_appliance: float = 0.05
     new_appliance: float = 0.2
+    rhythm_turned: float = 0.0
+    """Elderly: days and nights trade places within two weeks."""
+    decline: float = 0.0
+    """Elderly: ever less is done, over eight weeks."""
+    move_out: float = 0.0
+    """Rentals: tenants leave, and others come some weeks later."""
+    over_occupied: float = 0.0
+    """Rentals: let to a crowd, for months."""
     power_cut: float = 0.7
     """Per community."""
     dead_concentrator: float = 2.0

@@ -33,6 +33,9 @@ PERSONAL = (
     "running_tap",
     "stuck_appliance",
     "new_appliance",
+    "rhythm_turned",
+    "decline",
+    "over_occupied",
 )
 METERED = ("meter_dead", "meter_stuck", "register_reset", "clock_ahead", "glitch")
 
@@ -99,10 +102,29 @@ def _of_subject(rates: Rates, subject: Subject, days: int, seed: int) -> Iterato
         "running_tap": rates.running_tap,
         "stuck_appliance": rates.stuck_appliance,
         "new_appliance": rates.new_appliance,
+        "rhythm_turned": rates.rhythm_turned if elder else 0.0,
+        "decline": rates.decline if elder else 0.0,
+        "over_occupied": rates.over_occupied if subject.kind == "rental" else 0.0,
     }
+    if subject.kind == "rental":
+        yield from _tenants(seed, key, rates.move_out, days)
     for kind in PERSONAL:
         for start, rng in _times(seed, key, kind, often[kind], days):
             yield _personal(kind, key, start, length, rates, rng)
+
+
+def _tenants(seed: int, key: str, per_year: float, days: int) -> Iterator[Happening]:
+    """Yield tenants that leave, and those that come after them; nobody leaves an empty flat."""
+    length, let_from = days * DAY_S, 0.0
+    for start, rng in _times(seed, key, "move_out", per_year, days):
+        weeks = float(np.clip(rng.lognormal(np.log(6), 0.6), 1, 40))
+        come = start + weeks * 7 * DAY_S
+        if start < let_from:
+            continue
+        yield Happening("move_out", key, start, min(come, length))
+        if come < length:
+            yield Happening("move_in", key, come, length, {"people": int(rng.integers(1, 4))})
+        let_from = come
 
 
 def _personal(
@@ -128,6 +150,15 @@ def _personal(
     elif kind == "stuck_appliance":
         end = start + float(rng.lognormal(np.log(24), 0.7)) * 3600
         details["kw"] = round(float(rng.uniform(0.3, 2.0)), 2)
+    elif kind == "rhythm_turned":
+        end = length
+        details["hours"] = round(float(rng.uniform(8, 12)), 1)
+    elif kind == "decline":
+        end = length
+        details["share"] = round(float(rng.uniform(0.4, 0.7)), 2)
+    elif kind == "over_occupied":
+        end = start + float(rng.uniform(60, 200)) * DAY_S
+        details["people"] = int(rng.integers(7, 12))
     else:
         end = length
         details["kw"] = round(float(rng.uniform(0.01, 0.06)), 3)

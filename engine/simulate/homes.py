@@ -14,6 +14,8 @@ from engine.simulate.keyed import stream
 
 FloatArray = NDArray[np.float64]
 DAY_S = 86_400.0
+TURN_DAYS, DECLINE_DAYS = 14.0, 56.0
+"""How long a rhythm takes to turn, and a decline to run its course."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,9 @@ def simulate_home(
         ``elderly_alone``, ``home``, ``rental`` or ``vacant``.
     spells : sequence of Spell
         ``away``, ``collapse``, ``illness``, ``empty``, ``crowd`` (amount = people),
-        ``running_tap`` (litres an hour), ``stuck_appliance`` and ``new_appliance`` (kW).
+        ``running_tap`` (litres an hour), ``stuck_appliance`` and ``new_appliance`` (kW),
+        ``rhythm_turned`` (hours that life is later by in the end), ``decline`` (share of the deeds
+        that is lost in the end).
     """
     slots = round(calendar.days * DAY_S / calendar.electricity_s)
     use = Use(
@@ -189,6 +193,9 @@ def _lived(
         if spell.kind == "illness":
             ill[int(spell.start_s // DAY_S) : int(spell.end_s // DAY_S) + 1] = True
     deeds, out = draw_days(seed, subject, habits, calendar.rest_day, ill)
+    deeds = _thinned(seed, subject, deeds, spells)
+    deeds = deeds._replace(start_s=deeds.start_s + _later(deeds.start_s, spells))
+    out = out + _later(out, spells)
     here = (deeds.start_s >= span[0]) & (deeds.start_s < span[1])
     deeds = select(deeds, here & ~within(deeds.start_s, gone))
     n_e, n_w, n_g = len(use.electricity), len(use.water), len(use.gas)
@@ -206,8 +213,36 @@ def _lived(
     middle: FloatArray = np.arange(0.5, n_e, dtype=np.float64) * e_s
     tenancy = (middle >= span[0]) & (middle < span[1])
     use.electricity += tenancy * habits.standby_kw * e_s / 3600
-    use.electricity += _comfort(seed, subject, habits, calendar, gone, out, middle) * tenancy
+    by_clock = middle - _later(middle, spells)  # the hour it is in the lives of these people
+    use.electricity += (
+        _comfort(seed, subject, habits, calendar, gone, out, middle, by_clock) * tenancy
+    )
     return deeds.start_s
+
+
+def _grown(times_s: FloatArray, spell: Spell, days: float) -> FloatArray:
+    """Return how much of a slow change has come about: 0 before it, rising to 1 within `days`."""
+    grown: FloatArray = np.clip((times_s - spell.start_s) / (days * DAY_S), 0.0, 1.0)
+    return np.where(times_s < spell.end_s, grown, 0.0)
+
+
+def _later(times_s: FloatArray, spells: Sequence[Spell]) -> FloatArray:
+    """Return by how many seconds life at these times is later than its habits."""
+    later = np.zeros_like(times_s)
+    for spell in spells:
+        if spell.kind == "rhythm_turned":
+            later += 3600 * spell.amount * _grown(times_s, spell, TURN_DAYS)
+    return later
+
+
+def _thinned(seed: int, subject: str, deeds: Deeds, spells: Sequence[Spell]) -> Deeds:
+    """Leave out the deeds that people in decline no longer do."""
+    keep = np.ones(len(deeds.start_s), bool)
+    for spell in spells:
+        if spell.kind == "decline":
+            luck = stream(seed, subject, "decline").random(len(keep))
+            keep &= luck >= spell.amount * _grown(deeds.start_s, spell, DECLINE_DAYS)
+    return select(deeds, keep)
 
 
 def _poured(deeds: Deeds, slots: int, slot_s: int) -> FloatArray:
@@ -233,12 +268,14 @@ def _comfort(
     gone: Sequence[tuple[float, float]],
     out: FloatArray,
     middle: FloatArray,
+    by_clock: FloatArray,
 ) -> FloatArray:
     """Return lights, cooling and heating per slot, kWh: while somebody is at home and awake."""
     hour = (middle % DAY_S) / 3600
     day = np.minimum((middle // DAY_S).astype(np.int64), calendar.days - 1)
     late = stream(seed, subject, "late").normal(0, 0.4, calendar.days)
-    awake = (hour >= habits.wake_h) & (hour < habits.sleep_h + late[day])
+    lived_hour = (by_clock % DAY_S) / 3600
+    awake = (lived_hour >= habits.wake_h) & (lived_hour < habits.sleep_h + late[day])
     home = ~within(middle, gone)
     if habits.people == 1:
         # flat edges of the day's outings: sorted, so membership is parity of the position

@@ -36,6 +36,8 @@ _AMOUNT = {
     "new_appliance": ("kw", 0.03),
     "over_occupied": ("people", 8.0),
     "move_in": ("people", 2.0),
+    "rhythm_turned": ("hours", 11.0),
+    "decline": ("share", 0.5),
     "covert_run": ("share", 0.25),
     "approved_test": ("share", 0.25),
     "tenant": ("kw", 10.0),
