@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from connectors.sources import ReadingSource
 from engine.config import Config
-from engine.replay import Replay, ReplayOptions, directory_of
+from engine.inputs import directory_of
+from engine.replay import Replay, ReplayOptions
 from engine.simulate.load import generate_load
 
 PLAIN_BYTES, WATCHED_BYTES = 550, 1500

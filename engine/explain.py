@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.language import language, pick
-from engine.replay import snapshot_folder
+from engine.opening import snapshot_folder
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store import Store
 from rules.alerts import AlertChange

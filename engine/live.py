@@ -26,8 +26,9 @@ from detectors.base import NS
 from engine import library
 from engine.config import Config
 from engine.host import Host
+from engine.inputs import directory_of, load_registry, open_source
 from engine.journal import Journal, JournalError
-from engine.replay import directory_of, load_registry, open_source, open_store
+from engine.opening import open_store
 from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds
 from engine.snapshot import SnapshotFileError, SnapshotFolder

@@ -7,9 +7,9 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -20,25 +20,28 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.arrival import READING_RULES
 from connectors.errors import InputError
-from connectors.ids import IdMap
 from connectors.merge import Log, source_state
 from connectors.normalise import Directory
-from connectors.people import read_workers
 from connectors.quarantine import QuarantineWriter
-from connectors.records import Counts, Event, Fault, ReadingBlock
-from connectors.sources import EventSource, ReadingSource, Source
-from connectors.tables import read_meters, read_places, read_subjects
+from connectors.records import Counts, Event, ReadingBlock
+from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
-from engine.desk import Desk
 from engine.host import BudgetUse, Host
+from engine.inputs import (
+    directory_of,
+    fingerprint,
+    layout_of,
+    load_registry,
+    open_source,
+    place_names,
+)
+from engine.opening import open_store, snapshot_folder
 from engine.packing import pack, unpack
-from engine.places import PlaceLayout, PlaceTree
+from engine.places import PlaceTree
 from engine.registry import Registry
-from engine.roster import GRIDWORKER, Worker
 from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds, writing
 from engine.snapshot import SnapshotFileError, SnapshotFolder
@@ -99,7 +102,7 @@ class ReplayOptions:
         """Return what must be the same for a resumed replay to go on."""
         files = [*self.readings, *self.events, self.meters, self.subjects]
         return {
-            "inputs": [[f, _fingerprint(f)] for f in files],
+            "inputs": [[f, fingerprint(f)] for f in files],
             "readings": list(self.readings),
             "events": list(self.events),
             "meters": self.meters,
@@ -140,107 +143,6 @@ class ReplayResult:
         return all(c.reconciled for c in self.counts.values())
 
 
-def directory_of(registry: Registry) -> Directory:
-    """Return what the edge has to know of a registry."""
-    meters = registry.meters
-    placed = (meters.subject >= 0) & (registry.subjects.community[meters.subject] >= 0)
-    intervals = np.array([c.interval_s for c in registry.classes] or [0], np.int32)
-    meter_ids, subject_ids = IdMap(), IdMap()
-    meter_ids.put(meters.meter_id, np.arange(len(meters)))
-    subject_ids.put(registry.subjects.subject_id, np.arange(len(registry.subjects)))
-    return Directory(
-        meters=meter_ids,
-        meter_zone=meters.zone,
-        meter_interval_s=intervals[meters.class_index].astype(np.int32),
-        meter_fault=np.where(placed, 0, Fault.NO_PLACE).astype(np.uint8),
-        subjects=subject_ids,
-        subject_zone=registry.subjects.zone,
-        zones=tuple(registry.zones or ["UTC"]),
-    )
-
-
-def layout_of(config: Config) -> PlaceLayout:
-    """Return the configured layout of place codes."""
-    return PlaceLayout(config.place.widths, config.place.levels, config.place.shard_level)
-
-
-def open_source(
-    path: str,
-    directory: Directory,
-    config: Config,
-    events: bool,
-    state: Mapping[str, Any] | None = None,
-    name: str | None = None,
-) -> Source:
-    """Open an input as the configuration says."""
-    clock = config.clock
-    earliest_ns = int(clock.earliest.timestamp()) * NS
-    latest_ns = int(clock.latest.timestamp()) * NS
-    if events:
-        return EventSource(
-            path, directory, name=name, earliest_ns=earliest_ns, latest_ns=latest_ns, state=state
-        )
-    rules = replace(READING_RULES, max_skew_s=clock.max_skew_s)
-    return ReadingSource(
-        path, directory, name=name, rules=rules, earliest_ns=earliest_ns, latest_ns=latest_ns,
-        state=state,
-    )  # fmt: skip
-
-
-def load_registry(meters: str, subjects: str, config: Config) -> Registry:
-    """Read the tables and return the registry."""
-    return Registry(read_meters(meters), read_subjects(subjects), layout_of(config))
-
-
-def _place_names(path: str | None) -> dict[str, str]:
-    """Return code → name of a places file."""
-    if path is None:
-        return {}
-    table = read_places(path)
-    return dict(zip(table.place.to_pylist(), table.label.to_pylist(), strict=True))
-
-
-SHIFTS = {"day": "08:00-20:00", "night": "20:00-08:00", "always": "", "": ""}
-"""Words for shifts in a workers file; anything else is read as hours."""
-
-
-def open_store(
-    url: str, rules: RuleSet, config: Config, workers: str | None, zone: str = "Asia/Shanghai"
-) -> Store:
-    """Open a store with a desk for these rules, and enter the workers of a file."""
-    desk = Desk(
-        rules=rules,
-        queue=config.queue,
-        layout=layout_of(config),
-        zone=zone,
-        shadow_places=config.rules.shadow_places,
-    )
-    store = Store.open(url, desk=desk)
-    if workers is not None:
-        table = read_workers(workers)
-        rows = zip(
-            table.worker_id.to_pylist(),
-            table.person.to_pylist(),
-            table.grids.to_pylist(),
-            table.role.to_pylist(),
-            table.shift.to_pylist(),
-            table.stand_in.to_pylist(),
-            strict=True,
-        )
-        store.rosters.put_workers(
-            Worker(
-                worker_id=worker_id,
-                name=name or "",
-                grids=tuple(grids or ()),
-                role=role or GRIDWORKER,
-                shift=SHIFTS.get((shift or "").strip().lower(), shift or ""),
-                stand_in=stand_in or None,
-            )
-            for worker_id, name, grids, role, shift, stand_in in rows
-        )
-    return store
-
-
 class Replay:
     """One replay: inputs, host and outputs, with snapshots in between.
 
@@ -268,7 +170,7 @@ class Replay:
             options.rules or config.rules.path, {**config.rules.budgets, **options.budgets}
         )
         self.registry = load_registry(options.meters, options.subjects, config)
-        self.tree = PlaceTree(layout_of(config), _place_names(options.places))
+        self.tree = PlaceTree(layout_of(config), place_names(options.places))
         self.on_progress: Callable[[int, int | None], None] | None = None
         """Told (rows more, event time in ns) after every record."""
         self.until_ns: int | None = None
@@ -565,29 +467,6 @@ class _Interrupts:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def snapshot_folder(url: str) -> Path:
-    """Return the folder of snapshots beside a store: next to a SQLite file, else ./snapshots."""
-    if url.startswith("sqlite:///"):
-        return Path(url.removeprefix("sqlite:///") + ".snapshots")
-    return Path("snapshots")
-
-
 def _ns(text: str) -> int:
     moment = datetime.fromisoformat(text)
     return int(moment.timestamp()) * NS + moment.microsecond * 1000
-
-
-def _fingerprint(path: str) -> str:
-    """Return a cheap identity of an input: size and a hash of its ends."""
-    if path == "-":
-        return "stdin"
-    file = Path(path)
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as f:
-            head = f.read(65_536)
-            f.seek(max(0, size - 65_536))
-            tail = f.read()
-    except OSError as error:
-        raise InputError(path, f"cannot be read: {error.strerror}") from None
-    return hashlib.sha256(str(size).encode() + head + tail).hexdigest()[:16]

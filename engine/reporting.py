@@ -15,8 +15,9 @@ import engine
 from connectors.records import ReadingBlock
 from connectors.sources import ReadingSource
 from detectors.base import NS
+from engine.inputs import directory_of
 from engine.registry import Registry
-from engine.replay import Replay, ReplayResult, directory_of
+from engine.replay import Replay, ReplayResult
 from engine.report import CURVES, BudgetLine, Curve, ReplaySummary, write_report
 from rules.alerts import AlertChange, State
 

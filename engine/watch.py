@@ -217,10 +217,10 @@ class Watch:
         if link.signal != self.primary or not self.lives:
             return []
         end_ns = ((slot + 1) * link.group.slot_s + link.group.phase_s) * NS
-        inverse = link.inverse()
+        rule_rows = link.to_rule(group_rows)
         mine = [
             (row, at)
-            for row, at in zip(inverse[group_rows].tolist(), group_rows.tolist(), strict=True)
+            for row, at in zip(rule_rows.tolist(), group_rows.tolist(), strict=True)
             if row >= 0 and self.firing(row) and self.tips.get(row, 0) >= end_ns
         ]
         if not mine:

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from connectors.sources import ReadingSource
 from engine.config import Config
-from engine.replay import Replay, ReplayOptions, directory_of, load_registry
+from engine.inputs import directory_of, load_registry
+from engine.replay import Replay, ReplayOptions
 
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS

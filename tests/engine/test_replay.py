@@ -14,9 +14,10 @@ from connectors.tables import read_meters, read_subjects
 from engine import library
 from engine.config import Config, tick_s
 from engine.host import Host
+from engine.inputs import directory_of, layout_of, load_registry
 from engine.packing import pack, unpack
 from engine.partition import partition, routes
-from engine.replay import Replay, ReplayOptions, directory_of, layout_of, load_registry
+from engine.replay import Replay, ReplayOptions
 from engine.shard import ShardRunner
 from engine.simulate import Incident, Rates, Town, TownConfig
 from engine.sinks import Kept
