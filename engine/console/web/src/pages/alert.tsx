@@ -1,0 +1,1 @@
+export function AlertPage(): null { return null; }

@@ -1,0 +1,1 @@
+export function Family(): null { return null; }

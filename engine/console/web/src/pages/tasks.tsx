@@ -1,0 +1,1 @@
+export function Tasks(): null { return null; }

@@ -1,0 +1,1 @@
+export function Workbench(): null { return null; }

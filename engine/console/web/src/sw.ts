@@ -1,0 +1,1 @@
+declare const SHELL: string[]; declare const VERSION: string; export {}; void SHELL; void VERSION;
