@@ -1,0 +1,61 @@
+"""Fixtures of real servers: one of each for a whole test run, and fresh ones for chaos.
+
+A laptop that cannot have one skips loudly; CI fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from engine.city import servers
+from engine.city.servers import Kafka, Mosquitto, Postgres, Redis, Server, ServerMissing
+
+S = TypeVar("S", bound=Server)
+
+
+def have(make: Callable[[], S]) -> Iterator[S]:
+    """Yield a running server; skip (fail under CI) where it cannot be had."""
+    server = make()
+    try:
+        try:
+            server.start()
+        except ServerMissing as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{error}")
+            pytest.skip(f"NO {server.name.upper()} HERE: {error}")
+        yield server
+    finally:
+        server.stop()
+
+
+def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    folder = factory.mktemp(name)
+    # PostgreSQL runs as another user and must be able to walk to its folder.
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    yield from have(lambda: servers.Kafka(_folder(tmp_path_factory, "kafka")))
+
+
+@pytest.fixture(scope="session")
+def pg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    yield from have(lambda: servers.Postgres(_folder(tmp_path_factory, "pg")))
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    yield from have(lambda: servers.Redis(_folder(tmp_path_factory, "redis")))
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    yield from have(lambda: servers.Mosquitto(_folder(tmp_path_factory, "mosquitto")))
