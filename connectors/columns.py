@@ -29,9 +29,10 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
     if pa.types.is_dictionary(kind):
         return as_numbers(column.cast(kind.value_type))
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return (
-            column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
-        )
+        numbers = column if kind == pa.float64() else column.cast(pa.float64(), safe=False)
+        if numbers.null_count:
+            numbers = numbers.fill_null(np.nan)
+        return numbers.to_numpy(zero_copy_only=False)
     if kind != pa.string():
         column = column.cast(pa.string())
     try:

@@ -177,7 +177,7 @@ class Normaliser:
         return _Part(
             np.arange(rows.start, rows.start + len(meter), dtype=np.int64),
             meter, ns, value, fault, kind != BAD,
-            interval_s.astype(np.int64) * _NS, batch,
+            np.multiply(interval_s, _NS, dtype=np.int64), batch,
         )  # fmt: skip
 
     def _decide(self, parts: list[_Part], *, ended: bool) -> Iterator[ReadingBlock]:

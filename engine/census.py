@@ -5,17 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import BoolArray, Frame
+from detectors.base import NS, BoolArray, Frame
 from engine.build import PlaceRows
 from engine.groups import Group
+from engine.intake.layout import NEVER_NS
 from engine.registry import Registry
 
 EXPECTED, MISSING, ZERO, REPORTING, NORMAL = range(5)
 ZERO_KW = 0.008
 """A meter below 0.002 kWh a quarter of an hour has no house behind it, or no power."""
 _DEPTH = 4
+
+
+@njit(cache=True, nogil=True)
+def _count(
+    meters: NDArray[np.int64],
+    rows: NDArray[np.int32],
+    frame: NDArray[np.float32],
+    last_ns: NDArray[np.int64],
+    start_ns: int,
+    zero: float,
+    tally: NDArray[np.int64],
+) -> None:
+    """Count the meters of a class by place row; `zero` < 0: the utility does not tell of power.
+
+    A register's slot may still wait for its far end; what counts here is whether the meter has
+    been heard of since the slot began.
+    """
+    for j in range(len(rows)):
+        row, heard = rows[j], last_ns[meters[j]]
+        if row < 0 or heard == NEVER_NS:
+            continue
+        tally[EXPECTED, row] += 1
+        if heard < start_ns:
+            tally[MISSING, row] += 1
+            continue
+        if zero >= 0.0:
+            tally[REPORTING, row] += 1
+            if frame[j] <= zero:
+                tally[ZERO, row] += 1
+                continue
+        tally[NORMAL, row] += 1
 
 
 class Census:
@@ -51,7 +84,6 @@ class Census:
         slot: int,
         frame: NDArray[np.float32],
         last_ns: NDArray[np.int64],
-        expected: BoolArray,
     ) -> None:
         """Count one class slot.
 
@@ -60,42 +92,30 @@ class Census:
         frame : ndarray of float32, shape (M,)
             Amounts of the class's slot.
         last_ns : ndarray of int64, shape (meters,)
-            Newest stamp of every meter of the registry.
-        expected : ndarray of bool, shape (meters,)
-            Meters that ever reported.
+            Newest stamp of every meter of the registry; ``NEVER_NS`` if it never reported.
         """
         key = self._classes[class_index]
         ratio = self.slot_s // key.interval_s
         rows = self._rows[class_index]
         if ratio == 0 or not len(rows):
             return
-        meters = self._meters[class_index]
         place_slot = slot // ratio
         at = place_slot % _DEPTH
         if self.held[at] != place_slot:
             self.counts[at] = 0
             self.held[at] = place_slot
-        counts = self.counts[at]
-        known = expected[meters] & (rows >= 0)
-        start_ns = (slot * key.interval_s + key.phase_s) * 1_000_000_000
-        # A register's slot may still wait for its far end; what counts here is whether the meter
-        # has been heard of since the slot began.
-        missing = known & (last_ns[meters] < start_ns)
-        weight = np.float32(1.0 / ratio)
-        self._add(counts[EXPECTED], rows[known], weight)
-        self._add(counts[MISSING], rows[missing], weight)
-        present = known & ~missing
-        if key.utility == "electricity":
-            zero = present & (frame <= ZERO_KW * key.interval_s / 3600)
-            self._add(counts[ZERO], rows[zero], weight)
-            self._add(counts[REPORTING], rows[present], weight)
-            present &= ~zero
-        self._add(counts[NORMAL], rows[present], weight)
-
-    @staticmethod
-    def _add(counts: NDArray[np.float32], rows: NDArray[np.int32], weight: np.float32) -> None:
-        if len(rows):
-            counts += np.bincount(rows, minlength=len(counts)).astype(np.float32) * weight
+        start_ns = (slot * key.interval_s + key.phase_s) * NS
+        tally = np.zeros((5, self.counts.shape[2]), np.int64)
+        _count(
+            self._meters[class_index],
+            rows,
+            frame,
+            last_ns,
+            start_ns,
+            ZERO_KW * key.interval_s / 3600 if key.utility == "electricity" else -1.0,
+            tally,
+        )
+        self.counts[at] += tally.astype(np.float32) * np.float32(1.0 / ratio)
 
     def fill(
         self,

@@ -67,5 +67,3 @@ def snapshot_folder(url: str) -> Path:
     if url.startswith("sqlite:///"):
         return Path(url.removeprefix("sqlite:///") + ".snapshots")
     return Path("snapshots")
-
-

@@ -241,9 +241,7 @@ class ShardRunner:
             for g in self._by_class[class_index]:
                 self.groups[g].take(class_index, slot, frame)
             if self.census is not None:
-                self.census.take(
-                    class_index, slot, frame, self.intake.last_ns, self.intake.expected
-                )
+                self.census.take(class_index, slot, frame, self.intake.last_ns)
             seconds["slots"] += time.perf_counter() - began
         stepped: list[int] = []
         # Places first: whether a street is out decides what its homes' silence means.
