@@ -40,6 +40,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{files} 个文件，{rules} 条规则，全部正确。版本 {version}",
         "{rules} rules in {files} files: all good. Version {version}",
     ),
+    "dry_run": ("试运行", "dry run"),
     "rule_tests": ("规则测试", "rule tests"),
     "quarantine_where": (
         "{rows:,} 行已隔离，原样连同原因存于 {path}（事件另存于同名 .events 文件）；改正后可作为 "

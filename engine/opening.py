@@ -38,28 +38,33 @@ def open_store(
     desk = desk_of(rules, config, zone)
     store = Store.open(url, desk=desk)
     if workers is not None:
-        table = read_workers(workers)
-        rows = zip(
-            table.worker_id.to_pylist(),
-            table.person.to_pylist(),
-            table.grids.to_pylist(),
-            table.role.to_pylist(),
-            table.shift.to_pylist(),
-            table.stand_in.to_pylist(),
-            strict=True,
-        )
-        store.rosters.put_workers(
-            Worker(
-                worker_id=worker_id,
-                name=name or "",
-                grids=tuple(grids or ()),
-                role=role or GRIDWORKER,
-                shift=SHIFTS.get((shift or "").strip().lower(), shift or ""),
-                stand_in=stand_in or None,
-            )
-            for worker_id, name, grids, role, shift, stand_in in rows
-        )
+        store.rosters.put_workers(workers_of(workers))
     return store
+
+
+def workers_of(path: str) -> list[Worker]:
+    """Return the workers of a file."""
+    table = read_workers(path)
+    rows = zip(
+        table.worker_id.to_pylist(),
+        table.person.to_pylist(),
+        table.grids.to_pylist(),
+        table.role.to_pylist(),
+        table.shift.to_pylist(),
+        table.stand_in.to_pylist(),
+        strict=True,
+    )
+    return [
+        Worker(
+            worker_id=worker_id,
+            name=name or "",
+            grids=tuple(grids or ()),
+            role=role or GRIDWORKER,
+            shift=SHIFTS.get((shift or "").strip().lower(), shift or ""),
+            stand_in=stand_in or None,
+        )
+        for worker_id, name, grids, role, shift, stand_in in rows
+    ]
 
 
 def snapshot_folder(url: str) -> Path:

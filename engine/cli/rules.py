@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.dryrun import dry_run
+
 if TYPE_CHECKING:
     from engine.ruletest import Runner
     from rules.cases import Case
@@ -121,6 +123,9 @@ def _mutate(runner: Runner, cases: Sequence[Case]) -> bool:
         tried += len(list(mutants(rule))) if mine else 0
     click.echo(f"{tried} broken rules, {tried - left} noticed, {left} not")
     return left > 0
+
+
+rules.add_command(dry_run)
 
 
 @rules.command()
