@@ -5,6 +5,7 @@ It keeps what the phone sends, by idempotency key, so that a test can say that e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -239,7 +240,8 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
             for name, value in headers.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
-            self.wfile.write(content)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(content)
             fake.bytes_sent += len(content)
 
         def file(self, path: str) -> None:

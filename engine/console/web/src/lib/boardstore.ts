@@ -15,6 +15,9 @@ export interface Filters {
 }
 export const NO_FILTERS: Filters = { level: "", unsigned: "", mark: "", place: "", q: "" };
 
+/** Ids in the order of the list shown last: previous and next on an alert's page follow it. */
+export const lastOrder = signal<string[]>([]);
+
 export class BoardList {
   readonly items = signal<AlertSummary[]>([]);
   readonly total = signal<number | null>(null);

@@ -13,7 +13,9 @@ export const unsigned = (task: Pick<TaskBrief, "state"> | null): boolean => task
 export function placeLine(path: readonly PlaceRef[], fallback: PlaceRef, short = false): string {
   const shown = path.filter((p) => p.level !== "county" && p.level !== "city" && p.level !== "district");
   const names = (shown.length ? shown : [fallback]).map((p) => p.name || p.place);
-  return (short ? names.slice(-2) : names).join(" ");
+  // Short: 荷塘 3 网格 rather than 荷塘社区 3 网格.
+  if (short) return names.slice(-2).map((n, i, all) => (i < all.length - 1 ? n.replace(/(社区|村)$/u, "") : n)).join(" ");
+  return names.join(" ");
 }
 
 export function stateText(task: Pick<TaskBrief, "state" | "mark"> | null): string {
@@ -47,7 +49,10 @@ export const kindText = (kind: string | null): string => (kind ? (t().kind[kind]
 /** The row's two parts: what kind of thing (grey) and what was seen. */
 export function headline(a: { title: AlertSummary["title"]; reason: AlertSummary["reason"]; subject_kind: string | null }): [string, string] {
   const reason = both(a.reason), title = both(a.title);
-  return [kindText(a.subject_kind) || title, reason || title];
+  const kind = kindText(a.subject_kind) || title;
+  const seen = reason || title;
+  // A title that begins with the kind need not say it twice.
+  return [kind, seen.startsWith(kind) && seen !== kind ? seen.slice(kind.length).trim() : seen];
 }
 
 export const briefOf = (task: TaskSummary): TaskBrief => ({

@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso/router";
-import { BoardList, NO_FILTERS, type Filters } from "../lib/boardstore";
+import { BoardList, lastOrder, NO_FILTERS, type Filters } from "../lib/boardstore";
 import { now } from "../lib/clock";
 import { ago, at as stampAt, hm, md, ms, num, pct, sameDay, span } from "../lib/format";
 import { both, t } from "../lib/i18n";
@@ -50,6 +50,7 @@ function useBoard(filters: Filters): { board: BoardData | undefined; error: unkn
   const spoken = useRef(0);
 
   useEffect(() => void list.load(filters), [JSON.stringify(filters)]);
+  useEffect(() => void (lastOrder.value = list.items.value.map((a) => a.alert_id)), [list.items.value]);
   useEffect(() => {
     if (!board) return;
     takeClock(board.clock);

@@ -2,7 +2,7 @@
 // reading is hatched, never a gap that looks like nothing and never a line at zero.
 import type { JSX } from "preact";
 import { useId, useState } from "preact/hooks";
-import { at as stampAt, hm, md, sameDay, sig, startOfDay } from "../lib/format";
+import { at as stampAt, hm, sig } from "../lib/format";
 import { t } from "../lib/i18n";
 import { linear, ticks, timeTicks } from "../lib/scale";
 import { useSize } from "../lib/size";
@@ -179,59 +179,6 @@ export function SeriesTable({ series: s, today }: { series: Series; today: numbe
         </tbody>
       </table>
       {!all && rows.length > 96 && <button type="button" class="btn ghost" onClick={() => setAll(true)}>{text.chart.more(rows.length - 96)}</button>}
-    </div>
-  );
-}
-
-/** Ten days at a glance: a row a day, a cell a slot; filled where there was a sign of life. */
-export function Raster({ series: s, active, today, silent, notes }: {
-  series: Series; active: (v: number, i: number) => boolean; today: number;
-  silent?: { from: number; to: number }; notes?: readonly { day: number; label: string }[];
-}): JSX.Element {
-  const id = useId().replace(/\W/g, "");
-  const [ref, size] = useSize<HTMLDivElement>({ w: 900, h: 110 });
-  const W = size.w, L = 44, Rr = 12, ROW = 9.5;
-  const days: number[] = [];
-  for (let d = startOfDay(s.from); d < s.from + s.values.length * s.step; d = startOfDay(d, 1)) days.push(d);
-  const shown = days.slice(-10);
-  const per = 86_400_000 / s.step;
-  const w = (W - L - Rr) / per;
-  const H = shown.length * ROW + 4;
-  return (
-    <div ref={ref} class="chart raster">
-      <svg width={W} height={H} viewBox={`0 0 ${W} ${H}`} role="img" aria-label={t().chart.rasterDesc(shown.length)}>
-        <defs><Hatch id={`${id}h`} /></defs>
-        {shown.map((day, r) => {
-          const first = Math.round((day - s.from) / s.step);
-          const y = r * ROW + 1;
-          const here = sameDay(day, today);
-          const cells: JSX.Element[] = [];
-          const draw = (kind: "on" | "gap", pick: (i: number) => boolean): void => {
-            for (const [a, b] of runs(per, pick)) {
-              cells.push(kind === "on"
-                ? <rect key={`o${a}`} class="f1" x={L + a * w} width={(b - a) * w - 0.5} y={y} height={ROW - 2.5} />
-                : <rect key={`g${a}`} fill={`url(#${id}h)`} x={L + a * w} width={(b - a) * w} y={y} height={ROW - 2.5} />);
-            }
-          };
-          const value = (i: number): number | null | undefined => s.values[first + i];
-          draw("on", (i) => { const v = value(i); return v != null && active(v, first + i); });
-          draw("gap", (i) => first + i >= 0 && value(i) === null && s.from + (first + i + 1) * s.step <= today);
-          const note = notes?.find((x) => sameDay(x.day, day));
-          return (
-            <g key={day}>
-              <rect class="fbg lite" x={L} width={W - L - Rr} y={y} height={ROW - 2.5} />
-              {cells}
-              {(here || (shown.length - 1 - r) % 3 === 1) && <text class={here ? "t1" : ""} x={L - 8} y={y + 7} text-anchor="end">{here ? t().chart.today : md(day)}</text>}
-              {silent && here && (() => {
-                const x0 = L + ((Math.max(silent.from, day) - day) / s.step) * w;
-                const x1 = L + ((Math.min(silent.to, day + 86_400_000) - day) / s.step) * w;
-                return <rect class="edge" x={x0} width={Math.max(0, x1 - x0)} y={y - 0.5} height={ROW - 1.5} />;
-              })()}
-              {note && <text class="halo" x={W / 2} y={y + 8} text-anchor="middle">{note.label}</text>}
-            </g>
-          );
-        })}
-      </svg>
     </div>
   );
 }

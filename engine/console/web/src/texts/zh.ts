@@ -37,13 +37,20 @@ export const zh = {
   },
   task: {
     none: "未派单", dispatched: "待签收", escalated: "待签收（已升级）", reassigned: "待签收（已改派）", signed: "已签收", handling: "处理中", reported: "待结案",
-    closed: "已结案", cancelled: "已撤销", overSign: "签收超时", check: "抽查",
+    closed: "已结案", cancelled: "已撤销", system: "系统", overSign: "签收超时", check: "抽查",
     queue: { gridworker: "网格员", stand_in: "副岗", grid_leader: "网格长", leader: "网格长", street: "街道", department: "部门" } as Record<string, string>,
   },
+  action: {
+    open: "派单", sign: "签收", contact: "联系", arrive: "到场", report: "上报结果", close: "结案", reject: "退回", reopen: "重开", escalate: "升级", reassign: "改派", transfer: "转派", cancel: "撤销", note: "备注", whistle: "吹哨", supervise: "督办", dispatch: "派单", "pass-on": "转出", undo: "撤回",
+  } as Record<string, string>,
   kind: {
     elderly_alone: "独居老人", rental: "出租房", vacant: "空置房", closed_plant: "关停企业", plant: "在产企业", grid: "网格", community: "社区", concentrator: "集中器",
   } as Record<string, string>,
   utility: { electricity: "用电", water: "用水", gas: "燃气", heat: "供热" } as Record<string, string>,
+  signal: {
+    inactivity: "静默", excess: "过量", nights: "昼夜颠倒", decline: "缓慢下降", production: "生产对待机", occupancy: "占用", surge: "集中", repeat: "重复", fade: "走低",
+    neighbours: "邻居在用电", habit: "往常习惯", adjudicate: "静默成因", seasonal: "偏离往常", changepoint: "突变", spectral: "波形", profile: "形状", auto: "综合", events: "事件", vehicles: "车辆进出", prior: "先验", night: "夜间占比", month: "月度电量", shape: "像停产前", benign: "良性解释",
+  } as Record<string, string>,
   grain: { street: "街道", community: "社区", grid: "网格" },
   board: {
     title: "指挥台", live: "实时预警", map: "网格态势", queues: "网格队列", feeds: "数据接入", hourly: "每小时新增", happened: "刚刚发生",
