@@ -91,6 +91,39 @@ class InputConfig(_Frozen):
     poll_s: float = Field(1.0, gt=0)
 
 
+class OidcConfig(_Frozen):
+    """An identity provider (OpenID Connect); accounts are matched by their ``sub``."""
+
+    name: str = Field("SSO", description="As the sign-in page calls it.")
+    issuer: str = Field(description="https://…; its discovery document is read.")
+    client_id: str
+    client_secret: SecretStr
+
+
+class ConsoleConfig(_Frozen):
+    """What `gridwarden serve` does."""
+
+    host: str = Field("127.0.0.1", description="0.0.0.0 behind a proxy that speaks TLS.")
+    port: int = Field(8460, ge=0, le=65_535, description="0: any free one.")
+    url: str | None = Field(None, description="Address as people see it, for links in messages.")
+    secure_cookies: bool = Field(
+        True, description="Off only where people reach it by http on another machine, for trials."
+    )
+    proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For is believed.")
+    session_hours: float = Field(12.0, gt=0, le=24 * 30)
+    title_zh: str = "网格预警"
+    title_en: str = "Gridwarden"
+    wall_kinds: Mapping[str, str] = Field(
+        default_factory=dict, description="Other titles of rules on walls, by rule."
+    )
+    oidc: OidcConfig | None = None
+    photo_mb: float = Field(8.0, gt=0, le=50, description="Largest photo taken, megabytes.")
+    photos_days: int = Field(180, ge=1, description="Photos are erased after so many days.")
+    looks_days: int = Field(1_095, ge=180, description="Lines of the audit log are kept as long.")
+    curves_days: int = Field(64, ge=8, le=400, description="Days of curves kept per meter.")
+    curves: Path | None = Field(None, description="Their folder; default: in `snapshots`.")
+
+
 class Config(_Frozen):
     """Everything that can be set."""
 
@@ -109,6 +142,7 @@ class Config(_Frozen):
     queue: QueueConfig = QueueConfig()
     rules: RulesConfig = RulesConfig()
     inputs: InputConfig = InputConfig()
+    console: ConsoleConfig = ConsoleConfig()
 
     @model_validator(mode="after")
     def _layout_fits(self) -> Config:

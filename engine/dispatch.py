@@ -259,14 +259,7 @@ def release(
 
 def climb(desk: Desk, book: Book, task: Task, now_ns: int) -> None:
     """Escalate a task that nobody signed, to the first step of the ladder with somebody new."""
-    ladder = desk.ladder(task.rule, task.level)
-    step = task.ladder_step
-    queue, worker = task.queue, task.assignee
-    while step < len(ladder):
-        queue, worker = desk.staff.climb(ladder[step].to, task.assignee, task.place, now_ns)
-        step += 1
-        if (queue, worker) != (task.queue, task.assignee):
-            break
+    step, queue, worker = next_rung(desk, task, now_ns)
     # Counted from when this step was due; after a standstill from now, so that whoever has it
     # gets the time meant for them.
     following = desk.next_climb(task.rule, task.level, step, task.escalate_ns or now_ns)
@@ -288,6 +281,19 @@ def climb(desk: Desk, book: Book, task: Task, now_ns: int) -> None:
             },
         )
     )
+
+
+def next_rung(desk: Desk, task: Task, now_ns: int) -> tuple[int, str, str | None]:
+    """Return (step, queue, worker) of the first step of the ladder with somebody new."""
+    ladder = desk.ladder(task.rule, task.level)
+    step = task.ladder_step
+    queue, worker = task.queue, task.assignee
+    while step < len(ladder):
+        queue, worker = desk.staff.climb(ladder[step].to, task.assignee, task.place, now_ns)
+        step += 1
+        if (queue, worker) != (task.queue, task.assignee):
+            break
+    return step, queue, worker
 
 
 # -- small parts ----------------------------------------------------------------------------

@@ -25,13 +25,16 @@ from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
+from engine.curves import CurveArchive
 from engine.host import Host
-from engine.inputs import directory_of, load_registry, open_source
+from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
 from engine.opening import open_store
+from engine.places import PlaceTree
 from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds
 from engine.snapshot import SnapshotFileError, SnapshotFolder
+from engine.watched import curves_folder, enter_watched
 from rules.alerts import AlertChange
 
 SHARD = "live"
@@ -90,6 +93,11 @@ class Live:
         self.journal = Journal(Path(config.snapshots) / "journal.log")
         shard = ShardRunner(self.registry, self.rules, config, library.calendars())
         self._tick_ns = shard.tick_ns
+        shard.tap = CurveArchive(
+            curves_folder(config, Path(config.snapshots)), shard, config.console.curves_days
+        )
+        places = None if inputs.places is None else str(inputs.places)
+        enter_watched(self.store, self.registry, PlaceTree(layout_of(config), place_names(places)))
         self.host = Host([shard], on_lines=self._lines, refuse=self)
         self.quarantine: QuarantineWriter
         self.alerts: AlertsFile | None

@@ -29,6 +29,7 @@ from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
+from engine.curves import CurveArchive
 from engine.host import BudgetUse, Host
 from engine.inputs import (
     directory_of,
@@ -46,6 +47,7 @@ from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds, writing
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store import DeterminismViolation, Store
+from engine.watched import curves_folder, enter_watched
 from rules.alerts import AlertChange
 from rules.model import RuleSet
 
@@ -229,7 +231,9 @@ class Replay:
         if not self.options.store:
             return None
         zone = (self.registry.zones or ["UTC"])[0]
-        return open_store(self.options.store, self.rules, self.config, self.options.workers, zone)
+        store = open_store(self.options.store, self.rules, self.config, self.options.workers, zone)
+        enter_watched(store, self.registry, self.tree)
+        return store
 
     def _prepare(self) -> None:
         """Change the host before the first record (audits do)."""
@@ -246,6 +250,9 @@ class Replay:
 
     def _host(self) -> Host:
         shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
+        if self.options.store:
+            folder = curves_folder(self.config, snapshot_folder(self.options.store))
+            shard.tap = CurveArchive(folder, shard, self.config.console.curves_days)
         return Host([shard], on_lines=self._take_lines, refuse=self)
 
     def _loop(self, log: Log, host: Host, store: Store | None) -> bool:

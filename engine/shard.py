@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
 from engine.groups import Group
 from engine.intake import Intake, Settled
+from engine.intake.layout import Late
 from engine.registry import Registry, hash_ids
 from engine.surroundings import ShardSurroundings
 from engine.watch import Raised, Touched, Watch
@@ -56,6 +57,19 @@ class RowResults:
 
     status: NDArray[np.uint8]
     fault: NDArray[np.uint8]
+
+
+class Tap(Protocol):
+    """Looks on, for people: what it is told changes no alert."""
+
+    def slot(self, class_index: int, slot: int, frame: NDArray[np.float32]) -> None:
+        """Take a closed slot of a meter class."""
+
+    def late(self, late: Late) -> None:
+        """Take corrections of closed slots."""
+
+    def signals(self, group: int, slot: int, signals: Signals) -> None:
+        """Take what a detector said at a slot."""
 
 
 @dataclass(slots=True)
@@ -129,6 +143,7 @@ class ShardRunner:
         self.around = ShardSurroundings(self)
         self.counterfactuals = Counterfactuals(self)
         self.timings = Timings()
+        self.tap: Tap | None = None
         self._links = [
             [(w, link) for w in self.watches for link in w.links if link.group is g]
             for g in self.groups
@@ -238,6 +253,8 @@ class ShardRunner:
         for class_index, slot in self.clock.pop(due_s):
             began = time.perf_counter()
             frame = self.intake.close(class_index, slot)
+            if self.tap is not None:
+                self.tap.slot(class_index, slot, frame)
             for g in self._by_class[class_index]:
                 self.groups[g].take(class_index, slot, frame)
             if self.census is not None:
@@ -275,6 +292,8 @@ class ShardRunner:
             signals = group.detector.step(self.census.fill(group, slot, local))
         else:
             signals = group.step(slot, local)
+        if self.tap is not None:
+            self.tap.signals(g, slot, signals)
         for watch, link in self._links[g]:
             watch.take(link, signals)
 
@@ -282,6 +301,8 @@ class ShardRunner:
         """Work off late readings and events that arrived before a boundary."""
         began = time.perf_counter()
         late = self.intake.amendments()
+        if self.tap is not None and len(late.slot):
+            self.tap.late(late)
         touched: dict[int, Touched] = defaultdict(Touched)
         for g, group in enumerate(self.groups):
             if not group.detector.amends or group.last_slot is None or not len(late.slot):

@@ -292,18 +292,19 @@ _DEADLINES = {
     "report_s": "report_by_ns",
     "close_s": "close_by_ns",
 }
-_STEPS = (
+DUE_STEPS = (
     (WAITING, "sign_by_ns", None),
     (WORKING, "contact_by_ns", "contacted_ns"),
     (WORKING, "door_by_ns", "arrived_ns"),
     (WORKING, "report_by_ns", None),
     (frozenset({S.REPORTED}), "close_by_ns", None),
 )
+"""States in which a deadline runs, the deadline, and what ends it; the first that fits is due."""
 
 
 def due(task: Task) -> int | None:
     """Return the deadline that runs now: of the next step that is not done yet."""
-    for states, deadline, done in _STEPS:
+    for states, deadline, done in DUE_STEPS:
         at: int | None = getattr(task, deadline)
         pending = done is None or getattr(task, done) is None
         if at is not None and pending and task.state in states:

@@ -90,12 +90,14 @@ class Vault:
 
     def seal(self, owner: str, field: str, value: Any) -> tuple[str, bytes]:
         """Return (id of the key, nonce and ciphertext) of a plain value."""
+        return self.seal_bytes(owner, field, msgspec.json.encode(value))
+
+    def seal_bytes(self, owner: str, field: str, data: bytes) -> tuple[str, bytes]:
+        """Return (id of the key, nonce and ciphertext) of bytes."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = AESGCM(self._keys[self._first]).encrypt(
-            nonce, msgspec.json.encode(value), _bound(owner, field)
-        )
+        sealed = AESGCM(self._keys[self._first]).encrypt(nonce, data, _bound(owner, field))
         return self._first, nonce + sealed
 
     def unseal(self, owner: str, field: str, key: str, sealed: bytes) -> Any:
@@ -105,6 +107,16 @@ class Vault:
         ------
         VaultError
             If the key is not here, or the value was altered or moved.
+        """
+        return msgspec.json.decode(self.unseal_bytes(owner, field, key, sealed))
+
+    def unseal_bytes(self, owner: str, field: str, key: str, sealed: bytes) -> bytes:
+        """Return the plain bytes.
+
+        Raises
+        ------
+        VaultError
+            If the key is not here, or they were altered or moved.
         """
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -116,9 +128,7 @@ class Vault:
             )
         nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
-            return msgspec.json.decode(
-                AESGCM(self._keys[key]).decrypt(nonce, rest, _bound(owner, field))
-            )
+            return AESGCM(self._keys[key]).decrypt(nonce, rest, _bound(owner, field))
         except InvalidTag:
             raise VaultError(
                 f"personal data of {owner!r}, {field}: does not open; it was altered or moved. "
@@ -157,7 +167,14 @@ class People:
         self._database = database
         self._vault = vault
 
-    def _key(self) -> Vault:
+    def vault(self) -> Vault:
+        """Return the keys.
+
+        Raises
+        ------
+        VaultError
+            If none are configured.
+        """
         if self._vault is None:
             raise VaultError(
                 "personal data: no key is configured; set personal_data_key, or give a key file"
@@ -181,7 +198,7 @@ class People:
         values : mapping
             Field → plain value: ``name``, ``address``, ``contacts`` …
         """
-        vault = self._key()
+        vault = self.vault()
         rows = []
         for field, value in values.items():
             key, sealed = vault.seal(owner, field, value)
@@ -207,7 +224,7 @@ class People:
 
         The look is in the audit log, committed, before anything is returned.
         """
-        vault = self._key()
+        vault = self.vault()
         c = t.people.c
         query = select(c.field, c.key_id, c.sealed, c.consent_until_ns).where(
             c.owner == owner, c.field.in_(fields)

@@ -10,7 +10,9 @@ from sqlalchemy import delete, select
 
 from engine.roster import Roster, Worker
 from engine.store import schema as t
+from engine.store import schema_console as tc
 from engine.store.database import Database, write
+from engine.store.questions import SubjectRow
 from engine.tasks import compact
 
 
@@ -90,6 +92,16 @@ class Rosters:
         with self._database.write() as connection:
             connection.execute(delete(t.places))
             write(connection, t.places, rows)
+
+    def put_subjects(self, subjects: Iterable[SubjectRow]) -> None:
+        """Replace what is watched, for the console; the pipeline has its own registry."""
+        rows = [
+            row._asdict() | {"attrs": compact(row.attrs), "meters": compact(list(row.meters))}
+            for row in subjects
+        ]
+        with self._database.write() as connection:
+            connection.execute(delete(tc.subjects))
+            write(connection, tc.subjects, rows)
 
     def places(self) -> Mapping[str, PlaceRow]:
         """Return all places by code."""

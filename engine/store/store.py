@@ -14,10 +14,13 @@ from engine.desk import Desk
 from engine.hours import ns_of
 from engine.snapshot import SnapshotRef
 from engine.store import schema as t
+from engine.store.access import Access
+from engine.store.accounts import Accounts
 from engine.store.books import Books, Outbox
 from engine.store.database import Database, How, chunks, connect, migrate, write
 from engine.store.errors import DeterminismViolation, SnapshotConflict, StaleEpoch, StoreError
 from engine.store.people import People, Vault
+from engine.store.questions import Questions
 from engine.store.register import Register
 from engine.store.rosters import Rosters
 from engine.store.tasks import Tasks
@@ -78,6 +81,9 @@ class Store:
         self.books = Books(database)
         self.outbox = Outbox(database)
         self.register = Register(database)
+        self.accounts = Accounts(database)
+        self.access = Access(database)
+        self.questions = Questions(database)
         self.tasks = Tasks(database, desk, self.rosters)
 
     @classmethod

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.book import Book, Held
 from engine.desk import Desk
-from engine.dispatch import climb, release, take
+from engine.dispatch import climb, next_rung, release, take
 from engine.outcomes import Report, Verdict, find, outcome_id_of
 from engine.queue import Recall, recall
 from engine.store import desk_rows as rows
@@ -327,6 +327,34 @@ class Tasks:
             detail={"queue": queue, "to": assignee},
             changes={"queue": queue, "assignee": assignee, "escalate_ns": None},
         )  # fmt: skip
+
+    def step_up(
+        self, task_id: str, *, by: str, at_ns: int, why: str, key: str | None = None
+    ) -> Task:
+        """Hand a task one step up its ladder, now; the clock for signing starts anew.
+
+        Raises
+        ------
+        TaskError
+            If nobody stands above, or the task is over.
+        """
+        desk = self._staffed()
+
+        def changes(task: Task) -> Mapping[str, Any]:
+            step, queue, worker = next_rung(desk, task, at_ns)
+            if (queue, worker) == (task.queue, task.assignee):
+                raise TaskError(f"task {task_id}: is at the top of its ladder; whistle instead")
+            return {
+                "queue": queue,
+                "assignee": worker,
+                "ladder_step": step,
+                "sign_by_ns": desk.deadlines(task.rule, task.level, at_ns)["sign_by_ns"],
+                "escalate_ns": desk.next_climb(task.rule, task.level, step, at_ns),
+            }
+
+        return self.act(
+            task_id, Action.ESCALATE, by=by, at_ns=at_ns, why=why, key=key, changes=changes
+        )
 
     def act(
         self,

@@ -1,0 +1,137 @@
+"""Health of what comes in: per meter class from the archive of series, per source from its counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from engine.console.boards import Feed
+from engine.console.context import Console
+from engine.console.schemas import Text
+from engine.curves import Ring
+from engine.store import schema_console as tc
+from rules.alerts import stamp
+
+NS = 1_000_000_000
+SPARK = 24
+LATE, BROKEN = 0.10, 0.60
+"""Missing shares from which a class is called late, and broken."""
+_NAMES = {"electricity": ("电表", "Power"), "water": ("水表", "Water"), "gas": ("燃气", "Gas")}
+
+
+def feeds(console: Console) -> list[Feed]:
+    """Return all feeds, a broken one first."""
+    now_ns = console.now_ns()
+    found = (
+        []
+        if console.curves is None
+        else [_class(ring, now_ns) for ring, _ in console.curves.rings("class")]
+    )
+    found += _sources(console, now_ns)
+    order = {"broken": 0, "late": 1, "never": 2, "ok": 3}
+    return sorted(found, key=lambda f: (order[f.state], f.kind, f.name))
+
+
+def complete(console: Console) -> tuple[float | None, list[float | None], int, int]:
+    """Return (share of readings there, last 24 hours of it, watched, unseen) of all classes."""
+    if console.curves is None:
+        return None, [], 0, 0
+    seen = expected = 0
+    by_hour: dict[int, list[float]] = {}
+    subjects: dict[str, bool] = {}
+    for ring, columns in console.curves.rings("class"):
+        newest = ring.newest
+        if newest < 0 or ring.interval_s > 3_600:
+            continue
+        row = np.isfinite(np.asarray(ring.values[newest % len(ring.values)]))
+        seen, expected = seen + int(row.sum()), expected + len(row)
+        for subject, where in columns.items():
+            subjects[subject] = subjects.get(subject, False) or bool(row[where].any())
+        for i, share in enumerate(_shares(ring, 24 * 3_600 // ring.interval_s)):
+            if share is not None:
+                by_hour.setdefault(i * ring.interval_s // 3_600, []).append(share)
+    if not expected:
+        return None, [], 0, 0
+    spark = [float(np.mean(by_hour[h])) if h in by_hour else None for h in range(23, -1, -1)]
+    return seen / expected, spark, len(subjects), sum(not s for s in subjects.values())
+
+
+def _shares(ring: Ring, slots: int) -> list[float | None]:
+    """Return the share of readings there of the last slots, the newest first."""
+    newest = ring.newest
+    shares: list[float | None] = []
+    for slot in range(newest, max(newest - slots, -1), -1):
+        where = slot % len(ring.values)
+        if int(ring.at[where]) != slot:
+            shares.append(None)
+            continue
+        row: NDArray[np.float32] = np.asarray(ring.values[where])
+        shares.append(float(np.isfinite(row).mean()) if len(row) else None)
+    return shares
+
+
+def _class(ring: Ring, now_ns: int) -> Feed:
+    utility = str(ring.head.get("utility", ""))
+    minutes = ring.interval_s // 60
+    zh, en = _NAMES.get(utility, (utility, utility))
+    every_zh = (
+        f"{minutes} 分" if minutes < 60 else f"{minutes // 60} 时" if minutes < 1_440 else "日"
+    )
+    every_en = (
+        f"{minutes} min" if minutes < 60 else f"{minutes // 60} h" if minutes < 1_440 else "daily"
+    )
+    newest = ring.newest
+    shares = _shares(ring, SPARK)
+    missing = None if not shares or shares[0] is None else 1 - shares[0]
+    last_ns = ((newest + 1) * ring.interval_s + int(ring.head["phase_s"])) * NS
+    lag_s = (now_ns - last_ns) / NS
+    state = "ok"
+    if newest < 0:
+        state = "never"
+    elif missing is None or missing >= BROKEN or lag_s > 4 * ring.interval_s + 900:
+        state = "broken"
+    elif missing >= LATE:
+        state = "late"
+    return Feed(
+        name=str(ring.head["label"]),
+        label=Text(zh=f"{zh} {every_zh}", en=f"{en} {every_en}"),
+        kind="class",
+        state=state,
+        lag_s=None if newest < 0 else max(lag_s, 0.0),
+        expected=len(ring.head["rows"]),
+        missing=missing,
+        rows=0,
+        quarantined=0,
+        last=None if newest < 0 else stamp(last_ns),
+        spark=list(reversed(shares)),
+    )
+
+
+def _sources(console: Console, now_ns: int) -> list[Feed]:
+    with console.store.database.read() as connection:
+        rows = connection.execute(select(tc.feeds).order_by(tc.feeds.c.name)).all()
+    found = []
+    for row in rows:
+        body: dict[str, Any] = msgspec.json.decode(row.body)
+        last = body.get("last_ns")
+        name = row.name.rpartition("/")[2]
+        found.append(
+            Feed(
+                name=name,
+                label=Text(zh=name, en=name),
+                kind="events" if row.kind == "events" else "source",
+                state="ok" if last else "never",
+                lag_s=None if last is None else max((now_ns - last) / NS, 0.0),
+                expected=None,
+                missing=None,
+                rows=int(body.get("rows", 0)),
+                quarantined=int(body.get("quarantined", 0)),
+                last=None if last is None else stamp(last),
+                spark=[],
+            )
+        )
+    return found

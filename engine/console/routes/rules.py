@@ -1,0 +1,194 @@
+"""Rules in force, and versions of them: proposed, approved, active, retired."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from sqlalchemy import func, select
+
+from engine import library
+from engine.console.boards import DiffLine, DryRun, RuleInfo, RuleVersionDetail, RuleVersionInfo
+from engine.console.context import Console
+from engine.console.errors import ApiError, not_found
+from engine.console.requests import Proposal, Reason
+from engine.console.routes.params import Id
+from engine.console.schemas import FieldError, Text
+from engine.console.security import Allow, Here, Who
+from engine.store import StoreError
+from engine.store import schema as t
+from engine.store.books import RuleVersion
+from rules.alerts import stamp
+from rules.loader import load
+
+router = APIRouter(tags=["rules"])
+Reader = Annotated[Who, Depends(Allow("data", "auditor"))]
+Author = Annotated[Who, Depends(Allow("data"))]
+_MOST_DIFF = 5_000
+
+
+@router.get("/rules", operation_id="rules")
+def rules(
+    console: Here,
+    _: Annotated[Who, Depends(Allow("command", "dispatcher", "data", "auditor"))],
+) -> list[RuleInfo]:
+    """List the rules in force."""
+    files = _files_in_force(console)
+    a = t.alerts.c
+    query = select(a.rule, func.count()).where(a.state == "firing").group_by(a.rule)
+    with console.store.database.read() as connection:
+        firing = {rule: int(n) for rule, n in connection.execute(query)}
+    return [
+        RuleInfo(
+            rule=rule.name,
+            title=console.title(rule.name),
+            description=(
+                Text(zh=rule.description.zh, en=rule.description.en) if rule.description else None
+            ),
+            version=rule.version,
+            level=str(rule.level),
+            kinds=list(rule.subjects.kinds),
+            grain=rule.subjects.grain,
+            budget=rule.budget.false_alerts_per_subject_year if rule.budget else None,
+            scope=rule.budget.scope if rule.budget else None,
+            shadow=rule.shadow,
+            yaml=files.get(rule.file),
+            open=firing.get(rule.name, 0),
+        )
+        for rule in console.rules or ()
+    ]
+
+
+def _files_in_force(console: Console) -> dict[str, str]:
+    active = [r for r in console.store.books.rules() if r.status == "active"]
+    if active:
+        return dict(active[0].rules)
+    return library.rule_files(console.config.rules.path)
+
+
+def _info(row: RuleVersion, who: Who) -> dict[str, Any]:
+    return {
+        "version": row.version,
+        "author": row.author,
+        "approver": row.approver,
+        "status": row.status,
+        "at": stamp(row.at_ns),
+        "note": row.note,
+        "files": sorted(row.rules),
+        "mine": row.author == who.account.name,
+        "has_report": False,
+    }
+
+
+@router.get("/rules/versions", operation_id="rule_versions")
+def rule_versions(console: Here, who: Reader) -> list[RuleVersionInfo]:
+    """List the versions of the rules, the newest first."""
+    return [
+        RuleVersionInfo(**_info(r, who) | {"has_report": _report(console, r.version) is not None})
+        for r in console.store.books.rules()
+    ]
+
+
+def _version(console: Console, version: str) -> RuleVersion:
+    found = console.store.books.rules(version)
+    if not found:
+        raise not_found(f"rules {version!r}")
+    return found[0]
+
+
+@router.get("/rules/versions/{version}", operation_id="rule_version")
+def rule_version(console: Here, who: Reader, version: Id) -> RuleVersionDetail:
+    """Return a version with its files, and how they differ from what is in force."""
+    row = _version(console, version)
+    info = _info(row, who) | {"has_report": _report(console, version) is not None}
+    return RuleVersionDetail(
+        **info, yaml=dict(row.rules), diff=diff(_files_in_force(console), row.rules)
+    )
+
+
+def diff(before: Any, after: Any) -> list[DiffLine]:
+    """Return the lines that differ between two sets of files, with three lines around them."""
+    by_name = [{name.rpartition("/")[2]: text for name, text in side.items()}
+               for side in (before, after)]  # fmt: skip
+    lines: list[DiffLine] = []
+    for name in sorted({*by_name[0], *by_name[1]}):
+        old, new = (side.get(name, "").splitlines() for side in by_name)
+        at_old = at_new = 0
+        for line in list(difflib.unified_diff(old, new, lineterm="", n=3))[2:]:
+            op, text = line[0], line[1:]
+            if op == "@":
+                spans = line.split(" ")
+                at_old, at_new = (abs(int(s.split(",")[0])) for s in spans[1:3])
+                lines.append(DiffLine(file=name, op="@", old=at_old, new=at_new, text=line))
+                continue
+            lines.append(
+                DiffLine(
+                    file=name, op=op, text=text, old=None if op == "+" else at_old,
+                    new=None if op == "-" else at_new,
+                )
+            )  # fmt: skip
+            at_old += op != "+"
+            at_new += op != "-"
+    return lines[:_MOST_DIFF]
+
+
+def _report(console: Console, version: str) -> dict[str, Any] | None:
+    """Return the newest dry-run report of a version, as `rules dry-run` keeps it among the runs."""
+    for run_id, kind, manifest in reversed(console.store.books.runs()):
+        if kind == "dry-run" and manifest.get("version", run_id) == version:
+            return dict(manifest)
+    return None
+
+
+@router.get("/rules/versions/{version}/dry-run", operation_id="dry_run")
+def dry_run(console: Here, _: Reader, version: Id) -> DryRun:
+    """Return the report of a dry run over history."""
+    row = _version(console, version)
+    report = _report(console, version)
+    if report is None:
+        raise not_found(f"rules {version!r}: no dry run yet; `gridwarden rules dry-run`")
+    return DryRun(
+        version=version,
+        against=str(report.get("against", "")),
+        at=str(report.get("at", stamp(row.at_ns))),
+        report=report,
+    )
+
+
+@router.post("/rules/proposals", operation_id="propose_rules")
+def propose_rules(console: Here, who: Author, body: Proposal) -> RuleVersionDetail:
+    """Propose rule files; they are checked, and nothing changes before somebody else approves."""
+    try:
+        found = load(dict(body.files))
+    except ValueError as error:
+        problems = str(error).splitlines()[:50]
+        raise ApiError(
+            "invalid", errors=[FieldError(field="files", problem=p[:300]) for p in problems]
+        ) from None
+    text = "\x1f".join(f"{k}\x1f{v}" for k, v in sorted(body.files.items()))
+    version = f"{found.version}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+    console.store.books.put_rules(
+        version, body.files, author=who.account.name, at_ns=console.now_ns(), note=body.note
+    )
+    return rule_version(console, who, version)
+
+
+@router.post("/rules/versions/{version}/approve", operation_id="approve_rules")
+def approve_rules(console: Here, who: Author, version: Id, body: Reason) -> RuleVersionDetail:
+    """Approve a version; its author cannot."""
+    row = _version(console, version)
+    if row.status != "proposed":
+        raise ApiError("refused", f"rules {version!r} are {row.status}, not proposed")
+    try:
+        console.store.books.set_rules_status(
+            version, "approved", by=who.account.name, at_ns=console.now_ns(),
+            approver=who.account.name,
+        )  # fmt: skip
+    except StoreError as error:
+        raise ApiError("refused", str(error)) from None
+    console.store.books.audit(
+        who.account.name, console.now_ns(), "rules_approved_because", version, {"why": body.why}
+    )
+    return rule_version(console, who, version)

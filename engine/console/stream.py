@@ -1,0 +1,320 @@
+"""The live stream: one task reads what was told, and hands it to every reader who may see it.
+
+The outbox numbers every change of an alert or task; that number is the cursor. One reader of the
+database serves all clients: each batch is put into words once per kind of reader (scope and wall),
+and the same bytes go to all of that kind. A client that does not keep up loses its line, not its
+messages: it comes back with its Last-Event-ID and is served from memory or the database. So the
+memory of a client is bounded, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import structlog
+from anyio import to_thread
+
+from engine.console.boards import AlertMessage, Resync, TaskMessage
+from engine.console.context import Console
+from engine.console.lookups import summaries, task_summaries
+from engine.console.security import Who
+from engine.console.views import Views
+from engine.store import StoreError
+
+log = structlog.get_logger()
+
+POLL_S = 0.5
+"""At most two batches a second: what a board can show."""
+CLOCK_S = 15.0
+READ = 2_000
+"""Rows of one batch."""
+REMEMBER = 20_000
+"""Newest messages kept in memory for those who come back."""
+WAITING = 64
+"""Batches that may wait for one client before its line is cut."""
+GAP_S = 2.0
+"""How long a missing number is waited for: its transaction may not have ended yet."""
+FARTHEST = 50_000
+"""Further behind than this, a client reads the lists anew."""
+
+
+class Item(NamedTuple):
+    """One message, before it is put into words."""
+
+    cursor: int
+    topic: str
+    place: str
+    holder: str | None
+    alert: Any
+    task: Any
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One reader."""
+
+    who: Who
+    queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
+    gone: bool = False
+
+
+def event(name: str, data: str, cursor: int | None = None) -> bytes:
+    """Return a message of an event stream."""
+    head = f"event: {name}\n" if cursor is None else f"event: {name}\nid: {cursor}\n"
+    return f"{head}data: {data}\n\n".encode()
+
+
+class Hub:
+    """Reads the outbox once and hands it to all clients.
+
+    Parameters
+    ----------
+    console : Console
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._clients: set[Client] = set()
+        self._recent: deque[Item] = deque(maxlen=REMEMBER)
+        self._cursor = -1
+        self._task: asyncio.Task[None] | None = None
+        self._gap: tuple[int, float] | None = None
+        self._checked = 0.0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End all streams."""
+        if self._task is not None:
+            self._task.cancel()
+        for client in list(self._clients):
+            self._cut(client)
+
+    @property
+    def clients(self) -> int:
+        """How many read."""
+        return len(self._clients)
+
+    # -- reading ------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        told = 0.0
+        while True:
+            try:
+                if self._cursor < 0:
+                    _, self._cursor = await to_thread.run_sync(
+                        self._console.store.questions.outbox_ends
+                    )
+                elif self._clients:
+                    while await self._pump() == READ:
+                        pass
+                else:
+                    # Nobody listens: those who come are served from the database.
+                    self._recent.clear()
+                    _, newest = await to_thread.run_sync(self._console.store.questions.outbox_ends)
+                    self._cursor = max(self._cursor, newest)
+                if time.monotonic() - told > CLOCK_S:
+                    told = time.monotonic()
+                    await self._tell_time()
+            except StoreError as error:
+                log.warning("stream_waits", problem=str(error))
+            except Exception as error:
+                log.exception("stream_failed", exc_info=error)
+            await asyncio.sleep(POLL_S)
+
+    async def _pump(self) -> int:
+        """Read the next rows and hand them out; return how many there were."""
+        rows = await to_thread.run_sync(
+            self._console.store.questions.outbox_after, self._cursor, READ
+        )
+        rows = self._whole(rows)
+        if not rows:
+            return 0
+        if self._clients:
+            items = await to_thread.run_sync(items_of, self._console, rows)
+            words = await self._words(items)
+            self._recent.extend(items)
+            self._cursor = rows[-1][0]
+            self._hand_out(items, words)
+        else:
+            # Nobody listens: those who come are served from the database.
+            self._recent.clear()
+            self._cursor = rows[-1][0]
+        return len(rows)
+
+    def _whole(self, rows: list[tuple[int, str, str, int]]) -> list[tuple[int, str, str, int]]:
+        """Stop before a missing number for a while: numbers are given before they are visible."""
+        expected = self._cursor + 1
+        for i, row in enumerate(rows):
+            if row[0] != expected:
+                now = time.monotonic()
+                if self._gap is None or self._gap[0] != expected:
+                    self._gap = (expected, now)
+                if now - self._gap[1] < GAP_S:
+                    return rows[:i]
+            expected = row[0] + 1
+        self._gap = None
+        return rows
+
+    async def _words(self, items: list[Item]) -> dict[Any, bytes]:
+        """Put a batch into words, once per kind of reader."""
+        words: dict[Any, bytes] = {}
+        for who in [client.who for client in self._clients]:
+            key = _kind(who)
+            if key not in words:
+                mine = seen_by(who, items)
+                words[key] = (
+                    b""
+                    if not mine
+                    else await to_thread.run_sync(put_into_words, self._console, who, mine)
+                )
+        return words
+
+    def _hand_out(self, items: list[Item], words: dict[Any, bytes]) -> None:
+        for client in list(self._clients):
+            data = words.get(_kind(client.who))
+            if data is None:  # joined while the words were made: its turn comes from the database
+                if seen_by(client.who, items):
+                    self._cut(client)
+            elif data and not client.gone:
+                try:
+                    client.queue.put_nowait(data)
+                except asyncio.QueueFull:
+                    self._cut(client)
+
+    async def _tell_time(self) -> None:
+        clock = await to_thread.run_sync(self._console.time)
+        data = event("clock", clock.model_dump_json(by_alias=True))
+        live = await to_thread.run_sync(
+            self._console.store.access.live_sessions, self._console.wall()
+        )
+        for client in list(self._clients):
+            if client.who.session is not None and client.who.session.session not in live:
+                self._cut(client)
+                continue
+            try:
+                client.queue.put_nowait(data)
+            except asyncio.QueueFull:
+                self._cut(client)
+
+    def _cut(self, client: Client) -> None:
+        """End a client's line; it comes back with its Last-Event-ID."""
+        client.gone = True
+        self._clients.discard(client)
+        while not client.queue.empty():
+            client.queue.get_nowait()
+        client.queue.put_nowait(None)
+
+    # -- clients ------------------------------------------------------------------------------
+
+    async def read(self, who: Who, cursor: int | None) -> AsyncIterator[bytes]:
+        """Yield a client's stream: first what it missed, then what comes."""
+        yield b"retry: 2000\n\n"
+        clock = await to_thread.run_sync(self._console.time)
+        yield event("clock", clock.model_dump_json(by_alias=True))
+        oldest, newest = await to_thread.run_sync(self._console.store.questions.outbox_ends)
+        at = newest if cursor is None else cursor
+        why = _too_far(at, oldest, newest)
+        if why:
+            at = newest
+            yield event("resync", Resync(cursor=at, why=why).model_dump_json(), at)
+        client = Client(who)
+        while True:
+            reached = self._cursor
+            # Join once nothing lies between; from this check to the joining nothing else runs.
+            if at >= reached or self._has(at):
+                missed = seen_by(who, [i for i in self._recent if i.cursor > at])
+                self._clients.add(client)
+                break
+            rows = await to_thread.run_sync(self._console.store.questions.outbox_after, at, READ)
+            rows = [row for row in rows if row[0] <= reached]
+            at = rows[-1][0] if rows else reached
+            items = seen_by(who, await to_thread.run_sync(items_of, self._console, rows))
+            if items:
+                yield await to_thread.run_sync(put_into_words, self._console, who, items)
+        try:
+            if missed:
+                yield await to_thread.run_sync(put_into_words, self._console, who, missed)
+            while (data := await client.queue.get()) is not None:
+                yield data
+        finally:
+            self._clients.discard(client)
+
+    def _has(self, cursor: int) -> bool:
+        """Return whether memory holds everything after a place."""
+        return bool(self._recent) and self._recent[0].cursor <= cursor + 1
+
+
+def _too_far(at: int, oldest: int, newest: int) -> str:
+    if at > newest:
+        return "the store is another one, or an older copy"
+    if newest - at > FARTHEST:
+        return "too many changes since"
+    if oldest and at < oldest - 1:
+        return "changes since have been cleared away"
+    return ""
+
+
+def _kind(who: Who) -> tuple[Any, ...]:
+    """Return what makes two readers see the same."""
+    # A gridworker sees tasks in hand outside the scope, and which are `mine`.
+    own = who.actor if who.has("gridworker") else ""
+    return (who.scope, who.wall, own)
+
+
+def items_of(console: Console, rows: list[tuple[int, str, str, int]]) -> list[Item]:
+    """Read what a batch of the outbox is about; rows that are gone (forgotten) say nothing."""
+    questions = console.store.questions
+    alerts = [(key, seq) for _, topic, key, seq in rows if topic == "alert"]
+    bodies = questions.bodies(alerts)
+    of_alert = questions.tasks_of([key for key, _ in alerts])
+    tasks = questions.tasks_by_id([key for _, topic, key, _ in rows if topic == "task"])
+    items = []
+    for cursor, topic, key, seq in rows:
+        if topic == "alert" and (key, seq) in bodies:
+            change, task = bodies[key, seq], of_alert.get(key)
+            holder = task.assignee if task else None
+            items.append(Item(cursor, topic, change.place, holder, change, task))
+        elif topic == "task" and key in tasks:
+            task = tasks[key]
+            items.append(Item(cursor, topic, task.place, task.assignee, None, task))
+    return items
+
+
+def seen_by(who: Who, items: list[Item]) -> list[Item]:
+    """Return the messages that a reader may see."""
+    return [
+        i
+        for i in items
+        if (who.sees(i.place) or (i.holder is not None and i.holder == who.actor))
+        and (i.topic == "alert" or not who.wall)
+    ]
+
+
+def put_into_words(console: Console, who: Who, mine: list[Item]) -> bytes:
+    """Return messages for a reader who may see them, as bytes of the stream."""
+    views = Views(console, who)
+    alerts = iter(summaries(views, [(i.alert, i.task) for i in mine if i.topic == "alert"]))
+    tasks = iter(task_summaries(views, [i.task for i in mine if i.topic == "task"]))
+    out = []
+    for i in mine:
+        message: AlertMessage | TaskMessage
+        if i.topic == "alert":
+            message = AlertMessage(cursor=i.cursor, alert=next(alerts))
+        else:
+            message = TaskMessage(cursor=i.cursor, task=next(tasks))
+        out.append(event(i.topic, message.model_dump_json(by_alias=True), i.cursor))
+    return b"".join(out)
+
+
+def goodbye(why: str) -> bytes:
+    """Return the message that ends a stream for good."""
+    return event("bye", json.dumps({"why": why}))
