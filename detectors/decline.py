@@ -204,9 +204,6 @@ class Decline(Detector):
         return {
             "share": np.square(s.recent[rows] / usual),
             "quiet_share": np.square(np.maximum(quiet_of(s, rows, MANNER), 0.0) / usual),
-            "usual_hours": np.square(usual),
-            "now_hours": np.square(np.maximum(s.recent[rows].astype(np.float64), 0.0)),
-            "quiet_hours": np.square(np.maximum(quiet_of(s, rows, MANNER), 0.0)),
             "weeks": np.where(onset == NO_SLOT, 0, np.maximum(np.ceil(since), 1)).astype(np.int64),
             "onset": onset,
         }

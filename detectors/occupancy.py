@@ -46,7 +46,6 @@ from detectors.shift import (
     Manner,
     Shift,
     judge,
-    quiet_of,
     say,
     shift_fields,
     shift_of,
@@ -332,9 +331,8 @@ class Occupancy(Detector):
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
         """Facts: `state` 0 unknown, 1 vacant, 2 lived in, 3 over-occupied; a day's use above base.
 
-        `times` is how many times its usual life (use and active hours together) a home shows now,
-        `quiet_times` up to which a day adds nothing; `empty_days` how long it has stood empty, or
-        had when somebody came.
+        `empty_days` is how long the home has stood empty, or had when somebody came. The use of
+        people who moved out stays "usual" until others have settled.
         """
         s, state = shift_of(self.state), self.state
         crowded = (s.onset[rows] != NONE) & (s.peak[rows] >= CROWDED_LEVEL)
@@ -342,11 +340,8 @@ class Occupancy(Detector):
             state["arrived"][rows] != NONE, state["arrived"][rows], state["midnight"][rows]
         )
         empty = (until.astype(np.int64) - state["vacated"][rows]) / 24.0
-        usual = s.centre[rows].astype(np.float64)
         return {
             "state": np.where(crowded, CROWDED, state["state"][rows]).astype(np.int64),
-            "times": np.exp(s.recent[rows] - usual),
-            "quiet_times": np.exp(quiet_of(s, rows, MANNER) - usual),
             "usual_kwh": state["usual_use"][rows, 0],
             "usual_l": state["usual_use"][rows, 1],
             "now_kwh": state["now_use"][rows, 0],

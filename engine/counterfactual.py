@@ -48,6 +48,8 @@ class Counterfactuals:
             "permit": self._permit,
             "reports": self._reports,
             "fewer_events": self._fewer_events,
+            "absence": self._absence,
+            "registration": self._registration,
         }.get(watch.rule.counterfactual)
         return ([], {}) if make is None else (make(watch, raised), {})
 
@@ -127,6 +129,14 @@ class Counterfactuals:
     def _reports(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return the cut as announced works."""
         return [self._span(watch, raised, "maintenance", {})]
+
+    def _absence(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return a registered absence that covers the episode."""
+        return [self._span(watch, raised, "absence", {"source": "family"})]
+
+    def _registration(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
+        """Return a change of tenants, registered when the episode began."""
+        return [self._span(watch, raised, "tenancy", {})]
 
     def _fewer_events(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return the newest counted event, marked as withdrawn."""

@@ -55,6 +55,8 @@ _COUNTERFACTUALS_ZH: Mapping[str, str] = {
     "permit": "有覆盖这段时间的许可或经批准的试车",
     "reports": "没有读数的表照常上报",
     "fewer_events": "少了最近的那一件事",
+    "absence": "有覆盖这段时间的外出登记",
+    "registration": "这段时间开始时已有租住变动登记",
     "none": "无法列举",
 }
 

@@ -326,6 +326,8 @@ COUNTERFACTUALS: Mapping[str, str] = MappingProxyType(
         "permit": "a permit or approved test that covers the episode",
         "reports": "readings from the silent meters",
         "fewer_events": "the newest of the counted events left out",
+        "absence": "a registered absence that covers the episode",
+        "registration": "a registered change of tenants when the episode began",
         "none": "nothing can be listed",
     }
 )

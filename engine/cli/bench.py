@@ -14,9 +14,10 @@ BENCHES = {
     "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
     "plants": ("bench.quality.plants", "Closed plants made from a real one."),
     "surges": ("bench.quality.surges", "Surges planted into real counts."),
+    "slow": ("bench.quality.slow", "Slow changes of homes, planted and on real records."),
     "silence": ("bench.quality.silence", "Power cut, dead concentrator or one silent person."),
 }
-QUALITY = ("homes", "plants", "surges", "silence")
+QUALITY = ("homes", "plants", "surges", "silence", "slow")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -25,7 +26,7 @@ QUALITY = ("homes", "plants", "surges", "silence")
 def bench(name: str, options: tuple[str, ...]) -> int:
     """Measure quality and speed; answers are asserted before figures are printed.
 
-    `quality` runs homes, plants, surges and silence. OPTIONS go to the benchmark (--json FILE,
+    `quality` runs homes, plants, surges, silence and slow. OPTIONS go to the benchmark (--json FILE,
     --help …).
     """
     # The benchmarks lie beside the packages in a checkout, and are not installed with them.
