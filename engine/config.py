@@ -124,6 +124,69 @@ class ConsoleConfig(_Frozen):
     curves: Path | None = Field(None, description="Their folder; default: in `snapshots`.")
 
 
+class HttpConfig(_Frozen):
+    """Readings and events pushed over HTTP."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8600, ge=0, le=65_535)
+    keys: Mapping[str, SecretStr] = Field(
+        default_factory=dict, description="Name of a sender → its API key."
+    )
+    max_body_bytes: int = Field(8 << 20, ge=1024)
+    body_s: float = Field(20.0, gt=0, description="A body must be here within this time.")
+
+
+class MqttConfig(_Frozen):
+    """Readings and events from an MQTT broker, QoS 1, one persistent session a gateway."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    client_id: str = "gridwarden-gateway"
+    readings: tuple[str, ...] = ("gridwarden/readings/#",)
+    events: tuple[str, ...] = ("gridwarden/events/#",)
+    username: str | None = None
+    password: SecretStr | None = None
+    inflight: int = Field(2_000, ge=1, le=65_535, description="Messages on their way at most.")
+
+
+class GatewayConfig(_Frozen):
+    """Which sources a gateway packs; the folder is inputs.watch."""
+
+    http: HttpConfig | None = None
+    mqtt: MqttConfig | None = None
+    topics: tuple[str, ...] = Field((), description="Kafka topics with one JSON reading a message.")
+    event_topics: tuple[str, ...] = ()
+    clock: Literal["wall", "data"] = Field(
+        "wall", description="data: time is what the readings show, for trials on history."
+    )
+    linger_s: float = Field(0.2, gt=0, le=5)
+    block_rows: int = Field(4_096, ge=1, le=20_000)
+    memory_bytes: int = Field(256 << 20, ge=1 << 20)
+    state: Path = Path("gateway.json")
+
+
+class WorkerConfig(_Frozen):
+    """How a worker holds its shards."""
+
+    name: str | None = Field(None, description="Static membership; default: the machine's name.")
+    transport: Literal["aiokafka", "faust"] = "aiokafka"
+    session_s: float = Field(10.0, ge=1)
+    save_every_s: float = Field(120.0, gt=0)
+    buffered_blocks: int = Field(32, ge=1)
+    health_port: int | None = Field(None, ge=0, le=65_535)
+
+
+class CityConfig(_Frozen):
+    """Many processes on Kafka instead of one; see ARCHITECTURE.md, “City”."""
+
+    kafka: str = Field("127.0.0.1:9092", description="Bootstrap servers.")
+    prefix: str = Field("gridwarden", description="Begins the name of every topic and group.")
+    shards: int = Field(64, ge=1, le=1024, description="Partitions of the log; never changed.")
+    replicas: int = Field(1, ge=1)
+    gateway: GatewayConfig = GatewayConfig()
+    worker: WorkerConfig = WorkerConfig()
+
+
 class Config(_Frozen):
     """Everything that can be set."""
 
@@ -143,6 +206,7 @@ class Config(_Frozen):
     rules: RulesConfig = RulesConfig()
     inputs: InputConfig = InputConfig()
     console: ConsoleConfig = ConsoleConfig()
+    city: CityConfig = CityConfig()
 
     @model_validator(mode="after")
     def _layout_fits(self) -> Config:

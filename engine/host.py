@@ -99,6 +99,8 @@ class Host:
         self.published: list[PriceRecord] = []
         self.recorded: Mapping[tuple[str, int], PriceRecord] | None = None
         """Prices to use instead of publishing own ones."""
+        self.hand_over: Callable[[int, Mapping[str, Tally]], None] | None = None
+        """Takes what an event-day came to, where others publish the prices (a city's shards)."""
         self.day: int | None = None
         self.clock_ns: int | None = None
         self.first_ns: int | None = None
@@ -246,13 +248,18 @@ class Host:
             start_ns = (self.day + 1) * DAY_NS
             self._broadcast(Tick(start_ns))
             tallies = [shard.close_day() for shard in self.shards]
-            for name, made in self.reducers.items():
-                total = sum((t[name] for t in tallies), Tally())
+            totals = {name: sum((t[name] for t in tallies), Tally()) for name in self.reducers}
+            for name, total in totals.items():
                 use = self.budgets[name]
                 use.spent += total.spent
                 use.exposure_years += total.exposure_s / (365 * 86_400)
-                price = made.close(self.day, total)
-                self._broadcast(PriceRecord(name, price.day, price.index, price.fraction, start_ns))
+                if self.hand_over is None:
+                    price = self.reducers[name].close(self.day, total)
+                    self._broadcast(
+                        PriceRecord(name, price.day, price.index, price.fraction, start_ns)
+                    )
+            if self.hand_over is not None:
+                self.hand_over(self.day, totals)
             self.day += 1
             self.clock_ns = max(self.clock_ns or 0, start_ns)
 

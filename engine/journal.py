@@ -61,7 +61,7 @@ class Journal:
 
     def append(self, record: LogRecord) -> int:
         """Write a record durably; return its offset (records before it)."""
-        body = _encode(record)
+        body = encode(record)
         try:
             self._file.write(_HEAD.pack(len(body), zlib.crc32(body)) + body)
             self._file.flush()
@@ -78,7 +78,7 @@ class Journal:
         """Yield the records from an offset on."""
         for i, (_, body) in enumerate(self._frames(0)):
             if i >= after:
-                yield _decode(body)
+                yield decode(body)
 
     def _frames(self, start: int) -> Iterator[tuple[int, bytes]]:
         with self.path.open("rb") as file:
@@ -104,7 +104,8 @@ class Journal:
         self._file.close()
 
 
-def _encode(record: LogRecord) -> bytes:
+def encode(record: LogRecord) -> bytes:
+    """Return a record as bytes that :func:`decode` takes."""
     if isinstance(record, ReadingBlock):
         columns = [pa.array(getattr(record, name)) for name in _COLUMNS]
         batch = pa.record_batch(columns, names=list(_COLUMNS))
@@ -120,7 +121,8 @@ def _encode(record: LogRecord) -> bytes:
     return msgspec.msgpack.encode(body)
 
 
-def _decode(body: bytes) -> LogRecord:
+def decode(body: bytes) -> LogRecord:
+    """Return the record of :func:`encode`."""
     kind, *rest = msgspec.msgpack.decode(body)
     if kind == "readings":
         source, columns, raw = rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,9 +28,13 @@ def shard_of(community: str, shards: int) -> int:
 
 
 def partition(
-    meters: MetersTable, subjects: SubjectsTable, layout: PlaceLayout, shards: int
+    meters: MetersTable,
+    subjects: SubjectsTable,
+    layout: PlaceLayout,
+    shards: int,
+    only: Sequence[int] | None = None,
 ) -> list[Registry]:
-    """Return a registry per shard; every subject and meter is in exactly one.
+    """Return a registry per shard (or of some shards only); each subject and meter is in one.
 
     Meters of unknown subjects go to shard 0, where their rows are refused.
     """
@@ -46,7 +51,7 @@ def partition(
             _subjects(subjects, np.flatnonzero(subject_shard == i)),
             layout,
         )
-        for i in range(shards)
+        for i in (range(shards) if only is None else only)
     ]
 
 

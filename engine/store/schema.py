@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest migration this program knows."""
 
 metadata = MetaData(
@@ -378,4 +378,5 @@ people = Table(
     comment="The only place for names, addresses and phones; sealed with AES-GCM.",
 )
 
-from engine.store import schema_console  # noqa: E402, F401  its tables belong to the same metadata
+# Their tables belong to the same metadata.
+from engine.store import schema_city, schema_console  # noqa: E402, F401

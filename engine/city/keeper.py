@@ -1,0 +1,295 @@
+"""One shard in a worker: claimed, restored, fed from its log, committed, saved.
+
+The order in which things become durable:
+
+1. What the shard counted on an event-day, and the lines about alerts, with how far the log was
+   fed: each in a transaction that checks the shard's epoch.
+2. Only then a snapshot that covers it, made current by compare-and-swap under the same epoch.
+
+Offsets in Kafka are for people to look at. Whoever takes the shard goes on from the snapshot; the
+lines that it says again are known by their ids and bodies. A worker that lost its shard and does
+not know it (stopped, cut off) finds the epoch raised: it publishes nothing and saves nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from connectors.ids import IdMap
+from connectors.records import Event, LogRecord, ReadingBlock, Tick
+from detectors.budget import Tally
+from engine.city import wire
+from engine.host import DAY_NS, Host
+from engine.shard import ShardRunner
+from engine.snapshot import SnapshotFileError, SnapshotFolder, SnapshotRef
+from engine.store import Store
+from engine.store.errors import StoreError
+from engine.store.pricebook import PriceBook
+from rules.alerts import AlertChange
+
+log = structlog.get_logger()
+LINES_HELD = 50_000
+"""So many lines may wait for a store that is down; then the shard takes nothing more."""
+
+
+class Keeper:
+    """A shard while a worker holds it; all calls from one thread at a time.
+
+    Parameters
+    ----------
+    shard : int
+        Partition of the log.
+    runner : ShardRunner
+        Fresh.
+    store : Store
+    folder : SnapshotFolder
+        Where all workers find snapshots.
+    prices : PriceBook
+    holder : str
+        Name of the worker, for people.
+    refuse : callable, optional
+        Takes (offset of the log, block, faults) or an event that the shard refused.
+    """
+
+    def __init__(
+        self,
+        shard: int,
+        runner: ShardRunner,
+        store: Store,
+        folder: SnapshotFolder,
+        prices: PriceBook,
+        *,
+        holder: str = "",
+        refuse: Callable[[int, ReadingBlock | Event, NDArray[np.uint8] | None], None] | None = None,
+    ) -> None:
+        self.shard = shard
+        self.name = shard_name(shard)
+        self.store = store
+        self.folder = folder
+        self.prices = prices
+        self.holder = holder
+        self.epoch = 0
+        self.next = 0
+        """Offset of the log that is to be fed next."""
+        self.committed = 0
+        self.saved_at = 0.0
+        self.saved_bytes = 0
+        self.restored_s = 0.0
+        self.problem: str | None = None
+        """What keeps the shard from going on, for the operator."""
+        self.waits_for: int | None = None
+        """Event-day whose prices are not there yet."""
+        self.host = Host([runner], on_lines=self._take, refuse=self)
+        self.host.hand_over = self._count_day
+        self._refuse = refuse
+        self._meters = IdMap()
+        self._meters.put(runner.registry.meters.meter_id, np.arange(len(runner.registry.meters)))
+        self._lines: list[AlertChange] = []
+        self._tallies: list[tuple[int, Mapping[str, Tally]]] = []
+        self._rows_done = 0  # of the record at `next`, when it waits for prices in the middle
+        self._current: SnapshotRef | None = None
+
+    # -- taking over ----------------------------------------------------------------------
+
+    def open(self) -> int:
+        """Claim the shard and restore its newest whole snapshot; return the offset to go on from.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be reached.
+        """
+        began = time.monotonic()
+        self.epoch = self.store.claim(self.name, holder=self.holder)
+        self._current = self.store.current_snapshot(self.name)
+        refs = self.store.snapshots(self.name)
+        found = self.folder.newest(sorted(refs, key=lambda r: r != self._current))
+        if found is not None:
+            self.host.restore(found.header["host"], found.arrays)
+            self.next = int(found.header["next"])
+        self.committed = self.next
+        self.restored_s = time.monotonic() - began
+        self.saved_at = time.monotonic()
+        return self.next
+
+    # -- the log --------------------------------------------------------------------------
+
+    def feed(self, offset: int, message: bytes) -> bool:
+        """Take a message of the log; return False if it must be given again, later.
+
+        That is so while the prices of an event-day are not known yet (some shard has not closed
+        the day that they come from), and while too many lines wait for the store.
+        """
+        if offset < self.next:
+            return True
+        if len(self._lines) > LINES_HELD:
+            return False
+        record = wire.unpack(message)
+        if isinstance(record, wire.Packed):
+            counts = self.host.counts.get(record.source)
+            record = record.block(self._meters, 1 if counts is None else counts.rows + 1)
+            if self._rows_done:  # the count has moved on with the rows that were fed
+                record = replace(record, position=record.position - self._rows_done)
+        for piece, rows in _by_day(_steady(record, self.host.clock_ns or 0)):
+            if rows <= self._rows_done:
+                continue
+            if not self._enter(_arrival(piece)):
+                return False
+            self.host.feed(piece)
+            self._rows_done = rows
+        self._rows_done = 0
+        self.next = offset + 1
+        return True
+
+    def _enter(self, arrival_ns: int) -> bool:
+        """Go into the event-day of an arrival, day by day, with the prices that hold there."""
+        day = arrival_ns // DAY_NS
+        if self.host.day is None:
+            first = self.prices.begin(day)
+            if first < day:  # the others began earlier: no day may be left out
+                self.host.feed(Tick(first * DAY_NS))
+            else:
+                return True
+        assert self.host.day is not None
+        for ahead in range(self.host.day + 1, day + 1):
+            self._tell_days()
+            found = self.prices.prices(ahead)
+            if found is None:
+                self.waits_for = ahead
+                return False
+            self.waits_for = None
+            for price in found:
+                self.host.shards[0].feed(price)
+            self.host.feed(Tick(ahead * DAY_NS))
+        return True
+
+    def _count_day(self, day: int, counted: Mapping[str, Tally]) -> None:
+        self._tallies.append((day, counted))
+
+    def _take(self, lines: Sequence[AlertChange]) -> None:
+        self._lines += lines
+
+    def block(self, block: ReadingBlock, fault: NDArray[np.uint8]) -> None:
+        """Take rows that the shard refused."""
+        if self._refuse is not None:
+            self._refuse(self.next, block, fault)
+
+    def event(self, event: Event) -> None:
+        """Take an event that the shard refused."""
+        if self._refuse is not None:
+            self._refuse(self.next, event, None)
+
+    # -- making durable -------------------------------------------------------------------
+
+    def _tell_days(self) -> None:
+        while self._tallies:
+            day, counted = self._tallies[0]
+            self.prices.hand_over(self.name, self.epoch, day, counted)
+            self._tallies.pop(0)
+
+    @property
+    def lines_waiting(self) -> int:
+        """Lines that are not committed yet."""
+        return len(self._lines)
+
+    def commit(self) -> int:
+        """Make durable what the messages fed so far came to; return the number of new lines.
+
+        Raises
+        ------
+        StaleEpoch
+            If another worker has taken the shard: drop it.
+        StoreError
+            If the store cannot be reached; nothing is lost, try again.
+        """
+        self._tell_days()
+        lines, upto = list(self._lines), self.next
+        new = self.store.commit(self.name, self.epoch, upto, lines, clock_ns=self.host.clock_ns)
+        del self._lines[: len(lines)]
+        self.committed = upto
+        return new
+
+    def save(self) -> bool:
+        """Commit, then write a snapshot; return False if there is no room or nothing to save.
+
+        Raises
+        ------
+        StoreError
+            As :meth:`commit`.
+        """
+        self.commit()
+        if self._rows_done or self.host.clock_ns is None:
+            return False
+        head, arrays = self.host.snapshot()
+        header: dict[str, Any] = {"host": head, "next": self.next}
+        self.saved_at = time.monotonic()
+        try:
+            ref = self.folder.write(self.name, self.epoch, self.next, header, arrays)
+        except SnapshotFileError as error:
+            self.problem = str(error)
+            log.error("snapshot_not_written", shard=self.shard, problem=str(error))
+            return False
+        self.problem = None
+        self.store.save_snapshot(self.name, self.epoch, self._current, ref)
+        self._current = ref
+        self.saved_bytes = ref.nbytes
+        gone = self.folder.retain(self.store.snapshots(self.name), ref)
+        if gone:
+            self.store.drop_snapshots(self.name, gone)
+        return True
+
+    def hand_back(self) -> None:
+        """Save before giving the shard up, so that the next one need not repeat; best effort."""
+        try:
+            if self.next > (self._current.offset if self._current else -1):
+                self.save()
+        except StoreError as error:
+            log.warning("handed_back_unsaved", shard=self.shard, problem=str(error))
+
+
+def shard_name(shard: int) -> str:
+    """Return the name of a shard in the store.
+
+    >>> shard_name(7)
+    's0007'
+    """
+    return f"s{shard:04d}"
+
+
+def _arrival(record: LogRecord) -> int:
+    if isinstance(record, ReadingBlock):
+        return int(record.arrival_ns[0])
+    return record.arrival_ns
+
+
+def _steady(record: LogRecord, clock_ns: int) -> LogRecord:
+    """Return a record that does not arrive before the ones in front of it.
+
+    Several gateways write one log, and their clocks differ by a little.
+    """
+    if isinstance(record, ReadingBlock):
+        arrival = record.arrival_ns
+        if len(arrival) and (arrival[0] < clock_ns or (arrival[1:] < arrival[:-1]).any()):
+            arrival = np.maximum.accumulate(np.maximum(arrival, clock_ns))
+            return replace(record, arrival_ns=arrival)
+        return record
+    if record.arrival_ns < clock_ns:
+        return replace(record, arrival_ns=clock_ns)
+    return record
+
+
+def _by_day(record: LogRecord) -> list[tuple[LogRecord, int]]:
+    """Return (piece within one event-day, rows up to its end)."""
+    if not isinstance(record, ReadingBlock):
+        return [(record, 1)]
+    days = record.arrival_ns // DAY_NS
+    cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)]
+    return [(record.slice(a, b), b) for a, b in pairwise(cuts) if b > a]
