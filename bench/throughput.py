@@ -147,7 +147,7 @@ def memory(replay: Replay, watched: float) -> dict[str, Any]:
                 homes += _bytes(seen, feed.class_rows, feed.group_rows, feed.parts.values)
     for watch in shard.watches:
         if watch.rule.subjects.grain == "subject":
-            homes += _bytes(seen, watch.rows, watch.key, watch.latched)
+            homes += _bytes(seen, watch.rows, watch.key)
             for column in watch.columns.values():
                 homes += _bytes(seen, *column.arrays().values())
             for link in watch.links:

@@ -157,8 +157,6 @@ class Watch:
         self.price = price
         self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
         self.primary = next(iter(rule.signals), None)
-        self.latched = np.full(len(rows), NO_SLOT, np.int32)
-        """Onset (slot) of the episode whose moment has come, per row: it stays come."""
         self.steady = self.compiled.mask_exact and _is_steady(rule)
         """Whether a firing alert whose mask holds needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
@@ -175,8 +173,9 @@ class Watch:
     def take(self, link: Link, signals: Signals) -> None:
         """Take over what a group said of its last slot."""
         rows: Any = slice(None) if link.whole else link.rule_rows
-        self._write(link.signal, rows, signals, slice(None) if link.whole else link.group_rows)
-        come = self._come(link.signal, rows)
+        come = self._write(
+            link.signal, rows, signals, slice(None) if link.whole else link.group_rows
+        )
         if link.counter is not None:
             mine = signals if link.whole else signals.take(link.group_rows)
             self.tally = self.tally + link.counter.count(mine, come)
@@ -204,7 +203,6 @@ class Watch:
         column = self.columns[link.signal]
         before = column.urgency[rows], column.onset[rows]
         self._write(link.signal, rows, signals, mine)
-        self._come(link.signal, rows)
         changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset[rows])
         return rows[changed], mine[changed]
 
@@ -235,24 +233,24 @@ class Watch:
 
     def _write(
         self, signal: str, rows: IntArray | slice, signals: Signals, picked: IntArray | slice
-    ) -> None:
+    ) -> BoolArray:
+        """Keep what was said, and return where the moment to act has come.
+
+        The price in force decides. Once the primary signal's moment has come it stays come for
+        that episode, whatever prices follow.
+        """
         column = self.columns[signal]
+        onset = signals.onset[0, picked]
+        stays = column.due[rows] & (column.onset[rows] == onset)
         column.urgency[rows] = signals.urgency[0, picked]
         column.evidence[rows] = signals.evidence[0, picked]
         column.p_value[rows] = signals.p_value[0, picked]
-        column.onset[rows] = signals.onset[0, picked]
-
-    def _come(self, signal: str, rows: IntArray | slice) -> BoolArray:
-        """Note whether the moment to act has come at the price in force; once come, it stays."""
-        column = self.columns[signal]
-        onset = column.onset[rows]
-        known = onset != NO_SLOT
+        column.onset[rows] = onset
         mine = self.rows[rows]
         come: BoolArray = due(column.urgency[rows], self.price, lambda i: self.key[mine[i]], onset)
-        come &= known
         if signal == self.primary:
-            come |= known & (onset == self.latched[rows])
-            self.latched[rows] = np.where(come, onset, NO_SLOT)
+            come |= stays
+        come &= onset != NO_SLOT
         column.due[rows] = come
         return come
 
@@ -494,7 +492,7 @@ class Watch:
             "lives": [[row, *life] for row, life in sorted(self.lives.items())],
             "tips": sorted(self.tips.items()),
         }
-        arrays: dict[str, NDArray[Any]] = {"latched": self.latched}
+        arrays: dict[str, NDArray[Any]] = {}
         for name, column in self.columns.items():
             arrays |= {f"signal/{name}/{k}": v for k, v in column.arrays().items()}
         arrays["reached"] = self.tally.reached
@@ -511,7 +509,6 @@ class Watch:
         self.tally = Tally(np.array(arrays["reached"]), int(exposure_s), int(spent))
         self.lives = {int(r[0]): Life(*r[1:]) for r in header["lives"]}
         self.tips = {int(row): int(tip) for row, tip in header["tips"]}
-        self.latched = np.array(arrays["latched"])
         for name, column in self.columns.items():
             for k in column.__slots__:
                 setattr(column, k, np.array(arrays[f"signal/{name}/{k}"]))
