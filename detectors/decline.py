@@ -5,7 +5,7 @@ week's figure is the mean over its lived-in days of the root of the active hours
 the logarithm of the litres used where there is water. It is judged as a lasting shift downwards
 (:mod:`detectors.shift`) against the home's own weeks, and against how its own season went a year
 ago once there is one. Days without life are an absence and say nothing; `inactivity` sees to them.
-179 bytes a home, 53 of them last year's weeks.
+149 bytes a home, 53 of them last year's weeks.
 """
 
 from __future__ import annotations
@@ -44,16 +44,18 @@ PRIOR_RATE = np.exp(
     np.interp(
         EVIDENCE_LINES,
         [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 8.75],
-        np.log([2.7, 2.0, 1.1, 0.65, 0.4, 0.3, 0.25, 0.15, 0.1, 0.01]),
+        np.log([2.7, 2.1, 1.5, 1.1, 0.9, 0.6, 0.45, 0.3, 0.22, 0.02]),
     )
 )
-"""Episodes a home-year at each line, on the real water homes (48 years)."""
+"""Episodes a home-year at each line, on the real homes' busiest season."""
+PRIOR_YEARS = 30.0
+"""As for `nights`: a fleet that counts few in its first months has learned little."""
 
 
 class Weeks(NamedTuple):
     """Views of the state of the present week and of the last year."""
 
-    week: NDArray[np.int32]
+    week: NDArray[np.int16]
     sum: NDArray[np.float32]
     lived: NDArray[np.uint8]
     year: NDArray[np.uint8]
@@ -164,13 +166,14 @@ class Decline(Detector):
     amend_s = 86_400
     grid = EVIDENCE_LINES
     prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
+    prior_years: ClassVar[float] = PRIOR_YEARS
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": 28.0}
 
     def _fields(self) -> Mapping[str, Field]:
         return {
             **day_fields(),
             **shift_fields(MANNER),
-            "week": Field("i4"),
+            "week": Field("i2"),
             "sum": Field("f4"),
             "lived": Field("u1"),
             "year": Field("u1", (YEAR_W,), fill=NO_WEEK),

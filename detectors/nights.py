@@ -2,7 +2,7 @@
 
 Confusion, pain or poor sleep turn a person's rhythm within days or weeks. Each day gives the share
 of its active hours that lie between 23 and 5; it is judged as a lasting shift against the home's
-own share (:mod:`detectors.shift`). 121 bytes a home.
+own share (:mod:`detectors.shift`). 89 bytes a home.
 """
 
 from __future__ import annotations
@@ -49,10 +49,14 @@ PRIOR_RATE = np.exp(
     np.interp(
         EVIDENCE_LINES,
         [0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 8.75],
-        np.log([26.0, 18.0, 9.0, 4.6, 2.5, 1.2, 0.86, 0.36, 0.13, 0.004]),
+        np.log([26.0, 18.0, 10.0, 6.0, 3.6, 2.2, 1.4, 0.75, 0.35, 0.01]),
     )
 )
-"""Episodes a home-year at each line, on the real water homes (48 years)."""
+"""Episodes a home-year at each line: on the real homes' busiest season, half as much again over the
+year as a whole."""
+PRIOR_YEARS = 30.0
+"""Episodes are rare, and while a home is new its doubt is wide and they are rarer still: a fleet that
+counts few in its first months has learned little."""
 
 
 @njit(cache=True, nogil=True)
@@ -118,6 +122,7 @@ class Nights(Detector):
     amend_s = 86_400
     grid = EVIDENCE_LINES
     prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
+    prior_years: ClassVar[float] = PRIOR_YEARS
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": READY_D}
 
     def _fields(self) -> Mapping[str, Field]:
