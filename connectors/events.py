@@ -77,6 +77,18 @@ class EventNormaliser:
         """Yield the events still held at the end of the source."""
         return self._decide(self._held.events, self._held.stamped, ended=True)
 
+    def arrived(self, rows: RawRows, now_ns: int) -> list[Event]:
+        """Return events that arrive now, from a sender that is live: nothing has to wait."""
+        new = self._read(rows)
+        limit = now_ns + self.clock.rules.max_skew_s * 1_000_000_000
+        found = []
+        for event, stamped in zip(new.events, new.stamped.tolist(), strict=True):
+            event = replace(event, arrival_ns=now_ns)
+            if stamped and event.ts_ns > limit and event.fault == Fault.OK:
+                event = replace(event, fault=Fault.CLOCK_AHEAD, detail="far ahead of now")
+            found.append(event if event.fault else replace(event, raw=None))
+        return found
+
     def state(self) -> dict[str, Any]:
         """Return the clock; to be asked for only while nothing is held."""
         return {"clock": self.clock.state()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pyarrow as pa
@@ -47,7 +47,6 @@ class JsonRows:
         self._source = source
         self._skip = skip_rows
         self._chunks = line_chunks(source)
-        self._lines_only = bool(nested)
         first = next((c for c in self._chunks if c.data.strip()), None)
         if first is None:
             raise source.problem or InputError(
@@ -55,11 +54,8 @@ class JsonRows:
                 wanted=f"{columns.what}, one JSON object a line",
             )  # fmt: skip
         self._first = first
-        self._wanted = columns.choose(self.name, _names(self.name, columns, first.data))
-        types = {c: pa.float64() if c in numbers else pa.string() for c in self._wanted}
-        self._schemas = [pa.schema(list(types.items()))]
-        if numbers:
-            self._schemas.append(pa.schema([(c, pa.string()) for c in self._wanted]))
+        wanted = columns.choose(self.name, _names(self.name, columns, first.data))
+        self._parser = JsonParser(wanted, numbers=numbers, nested=nested)
 
     @property
     def problem(self) -> InputError | None:
@@ -73,7 +69,7 @@ class JsonRows:
             if lines is not None and start + lines - 1 <= self._skip:
                 start += lines
                 continue
-            rows = self._parse(chunk, start)
+            rows = self._parser.parse(chunk.data, start, torn=chunk.torn)
             if len(rows):
                 yield rows
                 start += len(rows)
@@ -90,10 +86,42 @@ class JsonRows:
         yield self._first
         yield from self._chunks
 
-    def _parse(self, chunk: Chunk, start: int) -> RawRows:
-        data = chunk.data
-        if chunk.torn or self._lines_only:
-            return self._parse_lines(chunk, start)
+
+class JsonParser:
+    """Lines of JSON as rows.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Columns, in their order.
+    numbers, nested : tuple of str
+        As of :class:`JsonRows`.
+    """
+
+    def __init__(
+        self, wanted: Sequence[str], *, numbers: tuple[str, ...] = (), nested: tuple[str, ...] = ()
+    ) -> None:
+        self._wanted = list(wanted)
+        self._lines_only = bool(nested)
+        types = {c: pa.float64() if c in numbers else pa.string() for c in wanted}
+        self._schemas = [pa.schema(list(types.items()))]
+        if numbers:
+            self._schemas.append(pa.schema([(c, pa.string()) for c in wanted]))
+
+    def parse(self, data: bytes, start: int, *, torn: bool = False) -> RawRows:
+        """Parse lines; blank ones are no rows.
+
+        Parameters
+        ----------
+        data : bytes
+            One JSON object a line.
+        start : int
+            Position of the first row.
+        torn : bool
+            Whether the last line breaks off.
+        """
+        if torn or self._lines_only:
+            return self._parse_lines(data, start, torn)
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         for i, schema in enumerate(self._schemas):
             table = _arrow(data, schema)
@@ -102,18 +130,18 @@ class JsonRows:
                 if i:
                     self._schemas.reverse()
                 return RawRows(start, table.combine_chunks().to_batches()[0].select(self._wanted))
-        return self._parse_lines(chunk, start)
+        return self._parse_lines(data, start, torn)
 
-    def _parse_lines(self, chunk: Chunk, start: int) -> RawRows:
+    def _parse_lines(self, data: bytes, start: int, torn: bool) -> RawRows:
         """Parse a chunk line by line: only one with broken lines, or with nested values."""
         rows: list[dict[str, str | None]] = []
         bad: list[int] = []
         texts: list[str] = []
         details: list[str] = []
-        lines = [line for line in chunk.data.split(b"\n") if line.strip()]
+        lines = [line for line in data.split(b"\n") if line.strip()]
         for i, line in enumerate(lines):
             record: dict[str, str | None] = {}
-            problem = "file breaks off here" if chunk.torn and i == len(lines) - 1 else ""
+            problem = "file breaks off here" if torn and i == len(lines) - 1 else ""
             if not problem:
                 record, problem = _record(line)
             if problem:

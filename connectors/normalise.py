@@ -137,6 +137,20 @@ class Normaliser:
         """Yield the rows still held at the end of the source."""
         return self._decide(self._held, ended=True)
 
+    def arrived(self, rows: RawRows, now_ns: int) -> ReadingBlock:
+        """Return rows that arrive now, from a sender that is live: nothing has to wait.
+
+        Stamps further ahead than the rules' skew are ``CLOCK_AHEAD``.
+        """
+        part = self._read(rows)
+        ahead = part.stamped & (part.ts_ns > now_ns + self.clock.rules.max_skew_s * _NS)
+        _mark(part.fault, ahead, Fault.CLOCK_AHEAD)
+        arrival = np.full(len(part), now_ns, np.int64)
+        return ReadingBlock(
+            self.source, part.position, part.meter, part.ts_ns, part.value, arrival, part.fault,
+            part.raw,
+        )  # fmt: skip
+
     def _read(self, rows: RawRows) -> _Part:
         book = self.directory
         batch = rows.batch

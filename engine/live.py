@@ -20,12 +20,13 @@ import structlog
 from connectors.errors import InputError
 from connectors.merge import Log
 from connectors.quarantine import QuarantineWriter
-from connectors.records import Event, Fault, LogRecord, ReadingBlock, Tick
+from connectors.records import Event, LogRecord, ReadingBlock, Tick
 from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
 from engine.curves import CurveArchive
+from engine.drops import Drops, arrived, is_events, unread
 from engine.host import Host
 from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
@@ -38,7 +39,6 @@ from engine.watched import curves_folder, enter_watched
 from rules.alerts import AlertChange
 
 SHARD = "live"
-IGNORED = (".tmp", ".part", ".swp")
 
 log = structlog.get_logger()
 
@@ -108,7 +108,7 @@ class Live:
         """Files read to their end: size and time of change by name."""
         self.problems: dict[str, InputError] = {}
         """Files that could not be read, or not to their end."""
-        self._seen: dict[str, list[int]] = {}
+        self._drops = None if inputs.watch is None else Drops(inputs.watch)
         self._stdin_rows = 0
         self._looked = inputs.watch is None
         self._recover()
@@ -206,7 +206,7 @@ class Live:
         A file that cannot be used is told (:attr:`problems`) and keeps nobody else from being read.
         """
         sources: list[Source] = []
-        for path in sorted(paths, key=_is_events):  # as replay has them: readings, then events
+        for path in sorted(paths, key=is_events):  # as replay has them: readings, then events
             name = str(path)
             stat = path.stat()
             before = self.done.get(name)
@@ -237,7 +237,7 @@ class Live:
         return rows
 
     def _open(self, name: str) -> Source:
-        return open_source(name, self.directory, self.config, _is_events(Path(name)))
+        return open_source(name, self.directory, self.config, is_events(Path(name)))
 
     def _refuse_file(self, name: str, error: InputError) -> None:
         self.problems[name] = error
@@ -253,69 +253,27 @@ class Live:
         known = dict(self.read_to)
         try:
             for record in merged:
-                fresh = self._unread(record, known)
+                fresh = unread(record, known)
                 if fresh is not None:
-                    arrived = self._arrived(fresh, behind, skew_ns)
-                    self.feed(arrived)
-                    rows += len(arrived) if isinstance(arrived, ReadingBlock) else 1
+                    here = self._arrived(fresh, behind, skew_ns)
+                    self.feed(here)
+                    rows += len(here) if isinstance(here, ReadingBlock) else 1
         finally:
             merged.close()
         return rows
 
-    @staticmethod
-    def _unread(record: LogRecord, known: dict[str, int]) -> ReadingBlock | Event | None:
-        """Return what of a file's record was not fed before."""
-        if isinstance(record, ReadingBlock):
-            read_to = known.get(record.source, 0)
-            start = int(np.searchsorted(record.position, read_to, side="right"))
-            return record.slice(start, len(record)) if start < len(record) else None
-        assert isinstance(record, Event)
-        return record if record.position > known.get(record.source, 0) else None
-
     def _arrived(
         self, record: ReadingBlock | Event, behind: bool, skew_ns: int
     ) -> ReadingBlock | Event:
-        """Return the record as having arrived here; stamps ahead of now are refused as such.
-
-        Live, everything arrives now, and the wall clock alone says what lies ahead. Of the past,
-        arrival is what the file shows, never after now.
-        """
-        now, low = self.now_ns(), self.host.clock_ns or 0
-        if isinstance(record, Event):
-            return replace(
-                record, arrival_ns=min(max(record.arrival_ns, low), now) if behind else now
-            )
-        fault, arrival = record.fault, np.full(len(record), now, np.int64)
-        if behind:
-            arrival = np.clip(record.arrival_ns, low, now)
-        else:
-            fault = np.where(fault == Fault.CLOCK_AHEAD, Fault.OK, fault)
-        ahead = (fault == Fault.OK) & (record.ts_ns > now + skew_ns)
-        fault = np.where(ahead, Fault.CLOCK_AHEAD, fault).astype(np.uint8)
-        position = record.position
-        if record.source == "stdin":
-            position = position + self._stdin_rows
-        return replace(record, arrival_ns=arrival, fault=fault, position=position)
+        """Return the record as having arrived here."""
+        here = arrived(record, self.now_ns(), self.host.clock_ns or 0, behind, skew_ns)
+        if isinstance(here, ReadingBlock) and here.source == "stdin":
+            return replace(here, position=here.position + self._stdin_rows)
+        return here
 
     def _new_files(self) -> list[Path]:
-        """Return files of the watched folder that are complete: unchanged since the last poll."""
-        folder = self.config.inputs.watch
-        if folder is None:
-            return []
-        found = []
-        seen: dict[str, list[int]] = {}
-        for path in sorted(folder.iterdir()):
-            if not path.is_file() or path.name.startswith(".") or path.suffix in IGNORED:
-                continue
-            name, stat = str(path), path.stat()
-            state = [stat.st_size, stat.st_mtime_ns]
-            if self.done.get(name) == state:
-                continue
-            seen[name] = state
-            if self._seen.get(name) == state:
-                found.append(path)
-        self._seen = seen
-        return found
+        """Return files of the watched folder that are complete."""
+        return [] if self._drops is None else self._drops.look(self.done)
 
     # -- outputs --------------------------------------------------------------------------
 
@@ -371,10 +329,6 @@ class Live:
         self.quarantine.close()
         self.journal.close()
         self.store.close()
-
-
-def _is_events(path: Path) -> bool:
-    return path.name.lower().startswith("event")
 
 
 def wall_ns() -> int:

@@ -1,0 +1,153 @@
+"""A gateway: sources in, blocks of readings in the logs of their shards out, and the clock's ticks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from connectors.bodies import Door
+from connectors.normalise import Directory
+from connectors.records import Tick
+from detectors.base import NS
+from engine.city import topics
+from engine.city.district import District
+from engine.city.packer import LogError, Packer
+from engine.inputs import directory_of
+
+log = structlog.get_logger()
+
+
+class Clock:
+    """Event time now: the wall clock's, or what the readings show; it never steps back.
+
+    Parameters
+    ----------
+    wall : callable or None
+        Nanoseconds; None where the readings make the time (trials on history).
+    """
+
+    def __init__(self, wall: Callable[[], int] | None) -> None:
+        self._wall = wall
+        self._now_ns = 0
+
+    @property
+    def by_data(self) -> bool:
+        """Whether the readings make the time."""
+        return self._wall is None
+
+    def now_ns(self) -> int:
+        """Return the time; 0 where no reading has shown any."""
+        if self._wall is not None:
+            self._now_ns = max(self._now_ns, self._wall())
+        return self._now_ns
+
+    def show(self, ns: int) -> None:
+        """Take over a time that readings show."""
+        self._now_ns = max(self._now_ns, ns)
+
+
+class Gateway:
+    """Packs what its sources bring, until it is stopped.
+
+    Parameters
+    ----------
+    district : District
+    wall : callable
+        Nanoseconds, for ``city.gateway.clock: wall``.
+    """
+
+    def __init__(self, district: District, wall: Callable[[], int]) -> None:
+        self.district = district
+        config = district.config.city.gateway
+        self.config = config
+        self.clock = Clock(wall if config.clock == "wall" else None)
+        self.packer = Packer(
+            district.routing, self._send,
+            block_rows=config.block_rows, memory_bytes=config.memory_bytes,
+        )  # fmt: skip
+        self.log_down_since: float | None = None
+        self._producer: AIOKafkaProducer | None = None
+        self._names = {None: district.topic(topics.QUARANTINE)}
+        self._log = district.topic(topics.LOG)
+        self._ticked_ns = 0
+
+    def directory(self) -> Directory:
+        """Return a directory of meters and subjects for one source alone."""
+        return directory_of(self.district.routing.whole)
+
+    def door(self, source: str) -> Door:
+        """Return the door of a live source."""
+        clock = self.district.config.clock
+        return Door(
+            source, self.directory(), max_skew_s=clock.max_skew_s,
+            earliest_ns=int(clock.earliest.timestamp()) * NS,
+            latest_ns=int(clock.latest.timestamp()) * NS,
+        )  # fmt: skip
+
+    # -- running --------------------------------------------------------------------------
+
+    async def run(
+        self, stop: asyncio.Event, sources: Callable[[Gateway], list[Coroutine[Any, Any, None]]]
+    ) -> None:
+        """Start, run the sources until told to stop, and leave nothing undone.
+
+        Raises
+        ------
+        TopicError
+            If Kafka has not what the district needs.
+        """
+        await topics.ensure(self.district)
+        self._producer = topics.producer(self.district)
+        await self._producer.start()
+        tasks = [asyncio.create_task(c) for c in (self._linger(), self._ticks(), *sources(self))]
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()  # a source that ends has failed: say why
+        finally:
+            for task in (waiting, *tasks):
+                task.cancel()
+            await asyncio.gather(waiting, *tasks, return_exceptions=True)
+            await self.packer.settle()
+            await self._producer.stop()
+
+    async def _send(self, partition: int | None, message: bytes) -> asyncio.Future[object]:
+        assert self._producer is not None
+        topic = self._log if partition is not None else self._names[None]
+        sent: asyncio.Future[object] = await self._producer.send(
+            topic, message, partition=partition if partition is not None else 0
+        )
+        return sent
+
+    async def _linger(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.linger_s)
+            self.packer.flush()
+
+    async def _ticks(self) -> None:
+        """Move the clocks of all shards, dead places' too."""
+        while True:
+            if not self.clock.by_data:
+                with contextlib.suppress(LogError, KafkaError):  # the next one says as much
+                    await self.tick()
+            await asyncio.sleep(1.0)
+
+    async def tick(self) -> None:
+        """Put a tick into every log, if the clock has entered a new one."""
+        now, tick_ns = self.clock.now_ns(), self.district.tick_s * NS
+        if self._ticked_ns and now // tick_ns == self._ticked_ns // tick_ns:
+            return  # within a tick nothing can become due
+        waits = self.packer.record(Tick(now), range(self.district.routing.shards))
+        self._ticked_ns = now
+        try:
+            await waits
+        except LogError:
+            self._ticked_ns = 0
+            raise
