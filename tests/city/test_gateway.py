@@ -16,6 +16,7 @@ import paho.mqtt.client as mqtt
 import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
+from paho.mqtt.enums import CallbackAPIVersion
 
 from engine.city.gateway import Gateway
 from engine.city.servers import Kafka, Mosquitto
@@ -62,7 +63,7 @@ def arrow(given: list[dict[str, Any]]) -> bytes:
     batch = pa.RecordBatch.from_pylist(given)
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 # -- HTTP -----------------------------------------------------------------------------------------
@@ -305,7 +306,7 @@ def test_every_message_of_mqtt_is_in_the_log_over_a_restart_of_the_broker(
 
 
 def publisher(broker: Mosquitto) -> mqtt.Client:
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, clean_session=False, client_id="sender")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, clean_session=False, client_id="sender")
     client.max_inflight_messages_set(500)
     client.reconnect_delay_set(1, 1)
     client.connect("127.0.0.1", broker.port)

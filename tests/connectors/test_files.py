@@ -403,7 +403,7 @@ def test_numbers_and_texts_of_ndjson_are_read_in_bulk(
 ) -> None:
     line = f'{{"meter_id": "m1", "ts": "2024-01-01T00:00", "value": {value}}}\n'
     (tmp_path / "r.ndjson").write_text(line * 1000)
-    monkeypatch.setattr("connectors.json_rows.JsonRows._parse_lines", None)
+    monkeypatch.setattr("connectors.json_rows.JsonParser._parse_lines", None)
     assert columns(read(tmp_path / "r.ndjson"))["value"].sum() == 1000
 
 
