@@ -281,6 +281,10 @@ class Detector(ABC):
     ) -> None:
         raise NotImplementedError
 
+    def returned(self) -> IntArray:
+        """Return rows whose declared absence turned out to be over, since last asked."""
+        return np.zeros(0, np.int64)
+
     # -- what callers use -----------------------------------------------------------------
 
     def step(self, frame: Frame) -> Signals:

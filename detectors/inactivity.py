@@ -49,7 +49,8 @@ class Inactivity(Detector):
 
     Up to two missing hours between silent ones count as silent, more pause the silence; a missing
     hour alone never raises urgency. Declared absences and outages pause it too, and nothing is
-    learned from them; after an absence the silence begins anew. Amendments of the last 7 days are
+    learned from them; after an absence the silence begins anew. It ends when it was declared to,
+    when it is revoked, or when somebody is clearly back (:meth:`returned`). Amendments of the last 7 days are
     exact: they change the record, and the present silence is found and planned again. (Hours keep
     the threshold they were judged by.)
     """
@@ -58,7 +59,7 @@ class Inactivity(Detector):
     slot_s = 3600
     interval_s_allowed = (3600, 3600)
     channels = (Channel("electricity", "max"), Channel("water"), Channel("gas"))
-    informs = frozenset({"absence", "outage", "sign_of_life", "new_appliance"})
+    informs = frozenset({"absence", "absence_revoked", "outage", "sign_of_life", "new_appliance"})
     amends = True
     amend_s = 7 * 86_400
     grid = PRICES
@@ -104,6 +105,7 @@ class Inactivity(Detector):
             "away": Field("i4", (2, 2), fill=-1),
             "away_run": Field("u1"),
             "away_back": Field("u1"),
+            "returned": Field("u1"),
             "outage": Field("i4", (1, 2), fill=-1),
         }
 
@@ -166,11 +168,20 @@ class Inactivity(Detector):
             return
         start = (start_ns // _HOUR_NS).astype(np.int32)
         end = (-(-end_ns // _HOUR_NS)).astype(np.int32)
+        if kind == "absence_revoked":
+            kernels.revoke(self._rows(), self._model, np.asarray(rows, np.int64), start, end)
+            return
         if kind == "sign_of_life":
             end = start + 1  # As if away for that hour: what comes after begins anew.
         kernels.pause(
             self._rows(), self._model, np.asarray(rows, np.int64), start, end, kind != "outage"
         )
+
+    def returned(self) -> IntArray:
+        """Return the rows whose declared absence somebody's use has ended, since last asked."""
+        rows = np.flatnonzero(self.state["returned"])
+        self.state["returned"][rows] = 0
+        return rows
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
         s = {k: v[rows] for k, v in self.state.items()}

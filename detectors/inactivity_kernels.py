@@ -76,6 +76,7 @@ class Rows(NamedTuple):
     away: NDArray[np.int32]
     away_run: NDArray[np.uint8]
     away_back: NDArray[np.uint8]
+    returned: NDArray[np.uint8]
     outage: NDArray[np.int32]
 
 
@@ -504,6 +505,7 @@ def _watch_absence(s: Rows, n: int, i: int, kind: int) -> None:
         if s.away_back[n] >= BACK_H:
             s.away[n, i, 1] = s.seen[n]
             s.away_back[n] = 0
+            s.returned[n] = 1
 
 
 # -- hour by hour ------------------------------------------------------------------------------
@@ -692,6 +694,8 @@ def pause(
             for j in range(2):
                 if s.away[n, j, 0] == start[i]:
                     at = j  # The same absence, told again with another end.
+            if s.away[n, at, 0] == start[i] and s.away[n, at, 1] == end[i]:
+                continue
             s.away[n, at, 0] = start[i]
             s.away[n, at, 1] = end[i]
             s.away_back[n] = 0
@@ -705,3 +709,26 @@ def pause(
             if bit(s.known, n, h) and not bit(s.active, n, h):
                 put(s.known, n, h, False)
         relocate(s, n, m)
+
+
+@jit
+def revoke(
+    s: Rows,
+    m: Model,
+    rows: NDArray[np.int64],
+    start: NDArray[np.int32],
+    at: NDArray[np.int32],
+) -> None:
+    """End the absence that covers hour `at`, or withdraw the one to come that begins at `start`.
+
+    What was silent until then was declared and stays unknown; the silence begins anew.
+    """
+    for i in range(len(rows)):
+        n = rows[i]
+        for j in range(s.away.shape[1]):
+            begin, end = s.away[n, j, 0], s.away[n, j, 1]
+            if begin <= at[i] < end or begin == start[i] > at[i]:
+                s.away[n, j, 1] = max(at[i], begin)
+                s.away_back[n] = 0
+        if s.seen[n] >= 0:
+            relocate(s, n, m)

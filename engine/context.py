@@ -69,15 +69,16 @@ class Context:
         known.sort(key=lambda k: (k.start_ns, k.end_ns, k.source))
         return True
 
-    def end(self, kind: str, row: int, at_ns: int) -> None:
-        """End what holds at `at_ns` (somebody came home early)."""
+    def end(self, kind: str, row: int, at_ns: int, start_ns: int | None = None) -> None:
+        """End what holds at `at_ns` (somebody came home early); withdraw what begins at `start_ns`."""
         held = self._by_row.get((kind, row), [])
-        self._by_row[kind, row] = [
-            Interval(k.kind, k.row, k.start_ns, min(k.end_ns, at_ns), k.known_ns, k.source)
-            if k.start_ns <= at_ns < k.end_ns
-            else k
-            for k in held
-        ]
+        left = []
+        for k in held:
+            if k.start_ns <= at_ns < k.end_ns:
+                left.append(Interval(kind, row, k.start_ns, at_ns, k.known_ns, k.source))
+            elif not k.start_ns == start_ns > at_ns:
+                left.append(k)
+        self._by_row[kind, row] = left
 
     def holds(self, kind: str, row: int, at_ns: int) -> bool:
         """Return whether `kind` holds for a subject at a time."""

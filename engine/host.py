@@ -97,8 +97,9 @@ class Host:
                 self.reducers[rule.name] = made
                 self.budgets[rule.name] = BudgetUse(rule.budget.false_alerts_per_subject_year)
         self.published: list[PriceRecord] = []
+        """Prices since this process began: one a rule and event-day."""
         self.recorded: Mapping[tuple[str, int], PriceRecord] | None = None
-        """Prices to use instead of publishing own ones."""
+        """Prices to use instead of own ones, by rule and the day they hold from."""
         self.hand_over: Callable[[int, Mapping[str, Tally]], None] | None = None
         """Takes what an event-day came to, where others publish the prices (a city's shards)."""
         self.day: int | None = None
@@ -255,9 +256,11 @@ class Host:
                 use.exposure_years += total.exposure_s / (365 * 86_400)
                 if self.hand_over is None:
                     price = self.reducers[name].close(self.day, total)
-                    self._broadcast(
-                        PriceRecord(name, price.day, price.index, price.fraction, start_ns)
-                    )
+                    record = PriceRecord(name, price.day, price.index, price.fraction, start_ns)
+                    if self.recorded is not None:
+                        record = self.recorded.get((name, price.day), record)
+                    self.published.append(record)
+                    self._broadcast(record)
             if self.hand_over is not None:
                 self.hand_over(self.day, totals)
             self.day += 1

@@ -12,6 +12,7 @@ from connectors import zones
 from connectors.records import Event
 from detectors.base import NS
 from engine.context import ABSENT, APPROVED, MAINTENANCE, NO_END, POWER_CUT
+from engine.outcomes import KINDS, STRETCH_S
 from rules import permits
 
 VEHICLES = {
@@ -27,6 +28,10 @@ CONTEXT_OF = {
     "power_cut": POWER_CUT,
 }
 """Event kinds that hold for a while, and what rules call that."""
+OPEN_S = {
+    event: max(k.longest_s for k in KINDS.values() if k.event == event) for event in CONTEXT_OF
+}
+"""How long that holds whose end nobody gave: as long as it could be declared at the door."""
 NOTICE_OF = {"absence": "absence", "power_cut": "outage", "approved_test": "approved_test"}
 
 
@@ -82,9 +87,13 @@ def _span(event: Event, zone: str) -> tuple[int, int]:
     start = event.attrs.get("from")
     end = event.attrs.get("until", event.attrs.get("to"))
     start_ns = event.ts_ns if start is None else instant_ns(start, zone, event)
+    longest_ns = NS * (OPEN_S[event.kind] if end is None else STRETCH_S)
     end_ns = NO_END if end is None else instant_ns(end, zone, event, end=True)
     if end_ns < start_ns:
         raise EventError(f"{event.kind} {event.event_id!r} ends before it begins: {start} … {end}")
+    if end is None or event.kind == "absence":
+        # Nothing that is told may mute a home for good.
+        end_ns = min(end_ns, start_ns + longest_ns)
     return start_ns, end_ns
 
 

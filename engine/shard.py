@@ -274,6 +274,7 @@ class ShardRunner:
                 seconds[f"detector {group.detector.name}"] += time.perf_counter() - began
                 stepped.append(g)
         began = time.perf_counter()
+        self.around.returns(at_ns)
         for grain in ("place", "subject"):
             for i, watch in enumerate(self.watches):
                 if watch.rule.subjects.grain == grain and any(

@@ -255,6 +255,7 @@ class ShardSurroundings:
         for row, attrs in registry.subjects.attrs.items():
             for notice in notices.permits_of(attrs, dates, registry.zone(row)):
                 self._inform(notice, np.array([row], np.int32))
+        self._coming_absences(at_ns)
         self.context_register.expire(at_ns - 30 * DAY_NS)
         for scope, held in list(self._recent.items()):
             left = [e for e in held if e.ts_ns > at_ns - self._horizon_ns - DAY_NS]
@@ -262,6 +263,13 @@ class ShardSurroundings:
                 self._recent[scope] = left
             else:
                 del self._recent[scope]
+
+    def _coming_absences(self, at_ns: int) -> None:
+        """Tell detectors of absences that begin soon: they remember few, and may be told early."""
+        for k in self.context_register.intervals():
+            if k.kind == ABSENT and k.row >= 0 and at_ns <= k.start_ns < at_ns + 2 * DAY_NS:
+                notice = Notice("absence", k.start_ns, k.end_ns)
+                self._inform(notice, np.array([k.row], np.int32))
 
     def event(self, event: Event) -> None:
         """Take in an event: context, notices, and windows of rules."""
@@ -273,9 +281,7 @@ class ShardSurroundings:
                 self.event(effect)
             return
         if event.kind == "absence_revoked":
-            for row in rows.tolist():
-                self.context_register.end(ABSENT, row, event.ts_ns)
-            self._look_again(rows, event.arrival_ns)
+            self._revoke(event, rows, zone)
             return
         context, notice = notices.of_event(event, zone)
         if context is not None:
@@ -290,6 +296,21 @@ class ShardSurroundings:
             self._inform(notice, rows)
         if event.kind in self._wanted_kinds:
             self._remember(event, rows)
+
+    def _revoke(self, event: Event, rows: NDArray[np.int32], zone: str) -> None:
+        """End an absence that holds, or withdraw one to come; rules and detectors hear of it."""
+        told = event.attrs.get("from")
+        start_ns = event.ts_ns if told is None else notices.instant_ns(told, zone, event)
+        for row in rows.tolist():
+            self.context_register.end(ABSENT, row, event.ts_ns, start_ns)
+        self._inform(Notice("absence_revoked", start_ns, event.ts_ns), rows)
+        self._look_again(rows, event.arrival_ns)
+
+    def returns(self, at_ns: int) -> None:
+        """End the absences of which a home's use says that somebody is back."""
+        for group in self.shard.groups:
+            for row in group.detector.returned().tolist():
+                self.context_register.end(ABSENT, int(group.subject_rows[row]), at_ns)
 
     def _rows_of(self, event: Event) -> NDArray[np.int32]:
         registry = self.shard.registry
@@ -333,13 +354,18 @@ class ShardSurroundings:
     def _found(self, event: Event, zone: str) -> tuple[Event, ...]:
         """Return the effects of an outcome that came as an event of a file."""
         attrs = event.attrs
-        until = attrs.get("until")
+        until, began = attrs.get("until"), attrs.get("from")
+        rows = self._rows_of(event)
+        row = int(rows[0]) if len(rows) else -1
         report = outcomes.Report(
             kind=str(attrs.get("outcome")),
             until_ns=None if until is None else notices.instant_ns(until, zone, event, end=True),
             kw=attrs.get("kw"),
+            # Who is found to be away was away since the silence began that raised the alert.
+            from_ns=self._firing_since(row)
+            if began is None
+            else notices.instant_ns(began, zone, event),
         )
-        row = int(self._rows_of(event)[0]) if len(self._rows_of(event)) else -1
         known = [
             outcomes.Quiet(k.start_ns, k.end_ns)
             for k in self.context_register.intervals()
@@ -359,6 +385,16 @@ class ShardSurroundings:
         except outcomes.OutcomeError as error:
             raise notices.EventError(str(error)) from None
         return found.events
+
+    def _firing_since(self, row: int) -> int | None:
+        """Return the onset of what alerts on a subject are about; None without any."""
+        onsets = []
+        for watch in self.shard.watches:
+            at = int(np.searchsorted(watch.rows, row))
+            mine = watch.rule.subjects.grain == "subject" and at < len(watch.rows)
+            if mine and watch.rows[at] == row and watch.firing(at):
+                onsets.append(watch.lives[at].onset_ns)
+        return min(onsets, default=None)
 
     def _place_rows(self, event: Event) -> list[int]:
         """Return the place rows that lie wholly in an event's place."""

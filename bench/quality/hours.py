@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from bench.quality.judged import Home, load_homes
+from bench.quality.cases import Home, load_homes
 from connectors.records import Fault
 from engine.intake.limits import LIMITS, LONGEST_GAP_S, LOW_READINGS
 

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 import rules
-from bench.quality.judged import BURN_IN_D, data_folder, load_homes
+from bench.quality.cases import BURN_IN_D, data_folder, load_homes
 from engine.config import Config
 from engine.replay import Replay, ReplayOptions
 from engine.simulate import Incident, Town, TownConfig
