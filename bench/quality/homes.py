@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from bench.quality.homes_train import folds, frame, signs_of_life, train
 from bench.quality.hours import BURN_IN_H, HOUR_S, Hours, load
 from detectors import inactivity_kernels as kernels
 from detectors.base import NO_SLOT, NS, Signals
-from detectors.budget import EpisodeCounter, Price, PriceReducer, Tally, due
+from detectors.budget import FLEET, EpisodeCounter, Price, PriceReducer, Tally, due
 from detectors.inactivity import Inactivity
 from detectors.inactivity_kernels import Model
 
@@ -224,7 +224,12 @@ def _weights(homes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def at_budget(done: Sequence[Run], budget: float) -> Figures:
     """Let the production controller hold a budget over the homes of some runs as one fleet."""
-    reducer = PriceReducer(budget, Inactivity.prior_rate)
+    # As engine/build.py makes it.
+    weight = Inactivity.prior_years / FLEET.prior_years
+    params = replace(
+        FLEET, prior_years=Inactivity.prior_years, pool_events=FLEET.pool_events * weight
+    )
+    reducer = PriceReducer(budget, Inactivity.prior_rate, params)
     first = min(r.hours.first_slot for r in done)
     last = max(r.hours.first_slot + len(r.hours.values) for r in done)
     counters = [EpisodeCounter(r.hours.homes, HOUR_S) for r in done]
@@ -401,7 +406,7 @@ def table(cases: int, cross_validate: bool) -> list[dict[str, Any]]:
 def main(argv: list[str] | None = None) -> int:
     """Print the table; --json writes it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=12, help="collapses a home")
+    parser.add_argument("--cases", type=int, default=20, help="collapses a home")
     parser.add_argument("--cross-validate", action="store_true",
                         help="judge homes by weights they did not teach (two folds)")  # fmt: skip
     parser.add_argument("--json", type=Path)
