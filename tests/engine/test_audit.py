@@ -47,7 +47,8 @@ def test_every_counterfactual_is_proven_in_one_replay(made: tuple[Path, ReplayRe
     told: list[tuple[int, int]] = []
     result = audit(folder / "alerts.ndjson", on_pass=lambda *x: told.append(x))
     assert result.findings == []
-    assert result.identical and result.reconciled
+    assert result.identical
+    assert result.reconciled
     assert result.proven == len(raised)
     assert told[-1][0] == told[-1][1] <= len(raised)
     assert audit(folder / "alerts.ndjson", sample=2).proven == 2
