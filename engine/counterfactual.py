@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_METERS = 40
 """Longest list of meters in one counterfactual; above it, an announced cut says the same."""
+SLOW_D = 200
+"""Days after the alert that a counterfactual of a slow change covers: such episodes go on for months."""
 STEP_BACK_L = 150.0
 """Use in an hour (l) that a register may be told to have counted earlier without looking replaced."""
 
@@ -132,11 +134,11 @@ class Counterfactuals:
 
     def _absence(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return a registered absence that covers the episode."""
-        return [self._span(watch, raised, "absence", {"source": "family"})]
+        return [self._span(watch, raised, "absence", {"source": "family"}, days=SLOW_D)]
 
     def _registration(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return a change of tenants, registered when the episode began."""
-        return [self._span(watch, raised, "tenancy", {})]
+        return [self._span(watch, raised, "tenancy", {}, days=SLOW_D)]
 
     def _fewer_events(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return the newest counted event, marked as withdrawn."""
@@ -154,11 +156,11 @@ class Counterfactuals:
         }
 
     def _span(
-        self, watch: Watch, raised: Raised, kind: str, attrs: dict[str, Any]
+        self, watch: Watch, raised: Raised, kind: str, attrs: dict[str, Any], days: int = 7
     ) -> dict[str, Any]:
         subject = self.shard.around.subject(watch, raised.row)
         start_ns = raised.life.onset_ns - 3600 * NS
-        end_ns = raised.tip_ns + 7 * 86_400 * NS
+        end_ns = raised.tip_ns + days * 86_400 * NS
         is_place = watch.rule.subjects.grain == "place"
         return {
             "event_id": f"counterfactual-{subject['id']}-{start_ns // NS}",
