@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.console.context import Console
@@ -107,6 +108,8 @@ def create_app(console: Console, *, web: Path = WEB) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX)
     _errors(app)
     _pages(app, web)
+    # Not the live stream and not photos: the middleware leaves both alone.
+    app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
     app.add_middleware(Guard, largest=LARGEST_BODY, photo=int(console.settings.photo_mb * 1e6))
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
@@ -291,8 +294,8 @@ def _pages(app: FastAPI, web: Path) -> None:
     def page(path: str) -> Response:
         if not (root / "index.html").is_file():
             return PlainTextResponse(
-                "The pages are not built: run `make web` (or `pip install` a release, which has "
-                f"them).\n页面尚未构建：请运行 make web。\nAPI: {PREFIX}/openapi.json\n",
+                "The pages are not built: run `make console` (or `pip install` a release, which has "
+                f"them).\n页面尚未构建：请运行 make console。\nAPI: {PREFIX}/openapi.json\n",
                 503,
             )
         wanted = (root / path).resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.console import boards, schemas, series
+from engine.console import boards, requests, schemas, series
 from tests.console.district import RULES, TITLES, District, ago, ahead, text
 
 QUANTILES = {"count": 120, "p25": 7_200.0, "p50": 14_040.0, "p75": 25_000.0, "p90": 34_560.0}
@@ -23,6 +23,7 @@ def answer(
         "/subjects": lambda: page(subjects(d)),
     }  # fmt: skip
     if path == "/incidents" and method == "POST":
+        requests.NewIncident.model_validate(body)
         return 200, {
             "report_id": "r1",
             "at": ago(),

@@ -307,7 +307,9 @@ class District:
                 "name": name,
                 "label": text(zh, en),
                 "value": value,
-                "unit": text("", ""),
+                "unit": text(
+                    *{"sign_time": ("分 p50", "min p50"), "open": ("件", "")}.get(name, ("%", "%"))
+                ),
                 "note": text(*note) if note else None,
                 "spark": spark,
                 **more,
@@ -356,9 +358,9 @@ class District:
             {"clock": self.clock(), "place": self.ref("330199"), "counts": counts, "streets": 4, "communities": 24, "grids": len(self.grids), "open": len(self.alerts), "to_sign": to_sign, "overdue": over,
              "on_duty": 38, "workers": 41, "per_worker": 3.2,
              "kpis": [kpi("open", "未结预警", "Open alerts", len(self.alerts), ("较昨日同期 −6", "−6 on this time yesterday")), kpi("to_sign", "待签收", "To sign", to_sign, ("最久 11 分 08 秒", "longest 11 min 08 s")),
-                      kpi("overdue", "已超时", "Overdue", over, ("橙 · 签收超 68 秒", "orange · 68 s past signing")), kpi("sign_time", "签收用时", "Time to sign", 228.0, ("p90 11.2 分 · 红限 15 分", "p90 11.2 min · red limit 15 min"), p90=672.0),
-                      kpi("closed_in_time", "结案率", "Closed in time", 0.942, ("近 7 天 · 目标 92%", "last 7 days · target 92%"), target=0.92), kpi("confirmed", "查实率", "Confirmed", 0.41, ("近 30 天 · 118/288", "last 30 days · 118/288"), count=118, of=288),
-                      kpi("complete", "数据完整率", "Data complete", 0.991, ("近 1 小时 · 门槛 90%", "last hour · floor 90%"))],
+                      kpi("overdue", "已超时", "Overdue", over, ("橙 · 签收超 68 秒", "orange · 68 s past signing")), kpi("sign_time", "签收用时", "Time to sign", 3.8, None, p90=11.2, window_s=604_800, of=226),
+                      kpi("closed_in_time", "结案率", "Closed in time", 94.2, None, target=92.0, window_s=604_800), kpi("confirmed", "查实率", "Confirmed", 41.0, None, count=118, of=288, window_s=2_592_000),
+                      kpi("complete", "数据完整率", "Data complete", 99.1, None, target=90.0, window_s=3_600)],
              "tiles": tiles, "queues": [] if empty else queues, "feeds": feeds,
              "happenings": [{"at": ago(minutes=2 + 3 * i), "text": text(zh, en), "level": "blue", "place": None, "alert_id": None, "task_id": None}
                             for i, (zh, en) in enumerate([("云栖里 1 · 蓝 · 已签收", "Yunqili 1 · blue · signed"), ("南苑 2 · 黄 · 已到场", "Nanyuan 2 · yellow · at the door"), ("竹园 2 · 蓝 · 结案：表计故障", "Zhuyuan 2 · blue · closed: meter fault"), ("东湾 31 户预警合并为 1 件", "31 alerts in Dongwan joined into 1")])],

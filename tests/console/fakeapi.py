@@ -6,6 +6,7 @@ It keeps what the phone sends, by idempotency key, so that a test can say that e
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import queue
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from engine.console import requests
 from tests.console import bench_data
 from tests.console.district import District, ago, text
 
@@ -33,6 +35,12 @@ CAN = {
 }  # fmt: skip
 
 
+BODIES = {
+    "sign": requests.Happened, "arrive": requests.Happened, "contact": requests.ContactAttempt, "report": requests.OutcomeReport, "pass-on": requests.Reason, "reassign": requests.Reassign,
+    "transfer": requests.Transfer, "escalate": requests.Reason, "whistle": requests.Whistle, "supervise": requests.Reason, "close": requests.Closing,
+}  # fmt: skip
+
+
 @dataclass
 class Fake:
     """State of one fake server."""
@@ -42,13 +50,23 @@ class Fake:
     signed_in: bool = True
     language: str = "zh"
     received: list[dict[str, Any]] = field(default_factory=list)
+    replayed: list[str] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     streams: list[queue.Queue[str]] = field(default_factory=list)
     refuse: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     bytes_sent: int = 0
+    board: dict[str, Any] | None = None
+    resumed: list[str] = field(default_factory=list)
+    """Behind which message each stream began."""
+    broken: bool = False
+    """While true the stream breaks off and cannot be opened."""
 
-    def push(self, event: str, data: Any) -> None:
-        """Send a message to every stream."""
+    def push(self, event: str, data: Any, wait: bool = True) -> None:
+        """Send a message to every stream; wait for the page to listen first."""
+        for _ in range(250):
+            if self.streams or not wait:
+                break
+            time.sleep(0.02)
         self.district.cursor += 1
         body = {"cursor": self.district.cursor, **data}
         for stream in self.streams:
@@ -103,7 +121,10 @@ class Fake:
         if path in self.refuse:
             return self.refuse[path]
         if path == "/board":
-            return 200, d.board()
+            # Computing the figures of many alerts is not the page's time.
+            if len(d.alerts) > 1_000 and self.board is None:
+                self.board = d.board()
+            return 200, self.board or d.board()
         if path == "/places":
             return 200, d.places
         if path == "/clock":
@@ -128,7 +149,7 @@ class Fake:
                 chosen = [t for t in chosen if t["mark"] == query["mark"][0]]
             return 200, {"items": chosen, "next": None, "total": len(chosen)}
         if parts[0] == "tasks":
-            return self.task(method, parts, query)
+            return self.task(method, parts, query, body)
         if path == "/outcomes/kinds":
             return 200, d.outcome_kinds()
         return bench_data.answer(d, method, path, parts, query, body)
@@ -159,7 +180,9 @@ class Fake:
             "total": len(items),
         }
 
-    def task(self, method: str, parts: list[str], query: dict[str, list[str]]) -> tuple[int, Any]:
+    def task(
+        self, method: str, parts: list[str], query: dict[str, list[str]], body: Any
+    ) -> tuple[int, Any]:
         d = self.district
         a = next((a for a in d.alerts if a["task"]["task_id"] == parts[1]), None)
         if a is None:
@@ -171,6 +194,8 @@ class Fake:
             return 200, {"subject_id": a["subject_id"], "name": "沈阿姨", "address": "荷塘里 12 栋 2 单元 302", "phone": "13800000000", "note": "78 岁，耳背，请重敲",
                          "contacts": [{"who": "family", "relation": "女儿", "name": "小沈", "phone": "13900000000"}, {"who": "block_head", "relation": "楼长", "name": None, "phone": "13700000000"}], "logged_at": ago()}  # fmt: skip
         if method == "POST":
+            if act in BODIES:
+                BODIES[act].model_validate(body)  # what the console would refuse fails the test
             state = {
                 "sign": "signed",
                 "contact": "handling",
@@ -183,7 +208,7 @@ class Fake:
             }.get(act)
             if state:
                 a["task"] = {**a["task"], "state": state, "mark": ""}
-            self.push("task", {"task": d.task(a)})
+            self.push("task", {"task": d.task(a)}, wait=False)
             if act == "photos":
                 return 200, {
                     "photo_id": f"p{len(self.received)}",
@@ -233,6 +258,10 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
             pass
 
         def reply(self, status: int, content: bytes, kind: str, **headers: str) -> None:
+            # As the console does.
+            if "gzip" in self.headers.get("Accept-Encoding", "") and len(content) > 1_024:
+                content = gzip.compress(content, 5)
+                headers["Content_Encoding"] = "gzip"
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
@@ -248,13 +277,15 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
             target = (DIST / path.lstrip("/")).resolve()
             if not target.is_file() or not target.is_relative_to(DIST.resolve()):
                 target = DIST / "index.html"
-            packed = target.with_name(target.name + ".gz")
             kind = TYPES.get(target.suffix, "application/octet-stream")
-            if packed.is_file() and "gzip" in self.headers.get("Accept-Encoding", ""):
-                return self.reply(200, packed.read_bytes(), kind, Content_Encoding="gzip")
             return self.reply(200, target.read_bytes(), kind)
 
         def stream(self) -> None:
+            if fake.broken:
+                self.json(503, problem(503, "unavailable", "稍后再试", "Try again later"))
+                return
+            asked = parse_qs(urlsplit(self.path).query).get("cursor", [""])[0]
+            fake.resumed.append(self.headers.get("Last-Event-ID") or asked)
             mine: queue.Queue[str] = queue.Queue()
             fake.streams.append(mine)
             self.send_response(200)
@@ -264,14 +295,15 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
             self.close_connection = True
             mine.put(f"retry: 2000\nevent: clock\ndata: {json.dumps(fake.district.clock())}\n\n")
             try:
-                while True:
+                while not fake.broken:
                     try:
-                        self.wfile.write(mine.get(timeout=1).encode())
+                        self.wfile.write(mine.get(timeout=0.2).encode())
                     except queue.Empty:
                         self.wfile.write(b":\n\n")
                     self.wfile.flush()
             except OSError:
-                fake.streams.remove(mine)
+                pass
+            fake.streams.remove(mine)
 
         def handle_any(self) -> None:
             url = urlsplit(self.path)
@@ -290,6 +322,7 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
                 if self.headers.get("X-CSRF-Token") != "token":
                     return self.json(403, problem(403, "csrf", "请刷新", "Reload"))
                 if key in fake.keys:
+                    fake.replayed.append(key)
                     return self.json(200, json.loads(fake.keys[key]))
                 fake.received.append(
                     {
@@ -313,7 +346,7 @@ def serve(fake: Fake) -> ThreadingHTTPServer:
                 Cache_Control="no-store",
             )
 
-        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_any  # noqa: N815
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,5 +1,5 @@
 // Bundles the console into dist/: content-hashed files, one HTML page, a service worker that
-// knows the exact list of files of this build, and gzip beside every text file.
+// knows the exact list of files of this build.
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -70,9 +70,7 @@ writeFileSync(join(out, "LICENCES.txt"), licences);
 let total = 0;
 for (const name of readdirSync(out, { recursive: true })) {
   const path = join(out, name);
-  if (!statSync(path).isFile() || !/\.(js|css|html|svg|webmanifest|txt)$/.test(name)) continue;
-  const packed = gzipSync(readFileSync(path), { level: 9 });
-  writeFileSync(`${path}.gz`, packed);
-  if (/\.(js|css|html)$/.test(name)) total += packed.length;
+  if (!statSync(path).isFile() || !/\.(js|css|html)$/.test(name)) continue;
+  total += gzipSync(readFileSync(path)).length;
 }
 console.error(`console: ${files.length} files, ${(total / 1024).toFixed(0)} KB gzipped in all → ${relative(process.cwd(), out) || out}`);

@@ -1,16 +1,36 @@
 // The event clock. The server says what time it is there and how fast it runs (the demo's event
 // time runs faster than the wall's); between its words the page goes on by the device's clock.
 import { signal } from "@preact/signals";
+import { keep } from "./settings";
 
-let baseEvent = Date.now();
+interface Kept {
+  event: number;
+  device: number;
+  speed: number;
+  zone: string;
+}
+
+/** What the server last said, so that a phone that starts without a network knows the time. */
+function kept(): Kept {
+  try {
+    const found = JSON.parse(localStorage.getItem("gw.clock") ?? "") as Kept;
+    if (found.event > 0 && found.speed > 0) return found;
+  } catch {
+    /* nothing kept yet */
+  }
+  return { event: Date.now(), device: Date.now(), speed: 1, zone: "Asia/Shanghai" };
+}
+const start = kept();
+
+let speed = start.speed;
+let baseEvent = start.event + Math.max(0, Date.now() - start.device) * speed;
 let baseDevice = performance.now();
-let speed = 1;
 let known = false;
 
 /** Event time in ms since 1970, ticking once a second; what countdowns render from. */
-export const now = signal(Date.now());
-/** Minutes east of UTC of the place that is watched; all times are shown on its clock. */
-export const zone = signal("Asia/Shanghai");
+export const now = signal(Math.floor(baseEvent));
+/** Time zone of the place that is watched; all times are shown on its clock. */
+export const zone = signal(start.zone);
 
 export function eventNow(): number {
   return baseEvent + (performance.now() - baseDevice) * speed;
@@ -26,6 +46,7 @@ export function setClock(atMs: number, itsSpeed = 1): void {
   baseDevice = performance.now();
   speed = itsSpeed;
   now.value = Math.floor(atMs);
+  keep("clock", JSON.stringify({ event: atMs, device: Date.now(), speed, zone: zone.value } satisfies Kept));
 }
 
 export function clockSpeed(): number {

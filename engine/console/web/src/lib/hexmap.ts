@@ -169,6 +169,7 @@ function streetLabels(cells: Cell[], width: number, height: number): Label[] {
     { text: "", x: width / 2, y: 12, anchor: "middle" }, { text: "", x: width / 2, y: height - 4, anchor: "middle" },
   ];
   const streets = new Map<string, Cell[]>();
+  if (new Set(cells.map((c) => c.street)).size <= 4) spots.length = 4;
   for (const c of cells) streets.set(c.street, [...(streets.get(c.street) ?? []), c]);
   const pairs = [...streets].flatMap(([code, members]) => {
     const mx = members.reduce((s, c) => s + c.x, 0) / members.length;

@@ -4,7 +4,7 @@ import { ApiError, BASE, csrf, get, query } from "./api";
 import { eventNow } from "./clock";
 import { iso } from "./format";
 import { all, db, flush, put, takeBack, wipe, type Piece } from "./outbox";
-import { phase, session } from "./session";
+import { ask, phase, session } from "./session";
 import { keep } from "./settings";
 import type { Page, Session, TaskDetail, TaskSummary } from "./types";
 
@@ -65,7 +65,7 @@ export async function refresh(): Promise<void> {
         void read(`/tasks/${task.task_id}/curves?days=1`).catch(() => undefined);
       }
       void read("/incidents/topics").catch(() => undefined);
-      void read("/places?level=grid").catch(() => undefined);
+      void read("/places").catch(() => undefined);
     }
   } catch (error) {
     failure.value = error;
@@ -123,7 +123,7 @@ export async function act(doing: Doing): Promise<string[]> {
     await put({ ...base, id, kind: "photo", path: doing.photoPath!, photo });
   }
   const id = random();
-  await put({ ...base, id, kind: doing.kind, path: doing.path, body: { ...doing.body, at: iso(tappedAt) }, photos: doing.photoIds ? [...ids] : undefined });
+  await put({ ...base, id, kind: doing.kind, path: doing.path, body: doing.kind === "pass-on" ? { ...doing.body } : { ...doing.body, at: iso(tappedAt) }, photos: doing.photoIds ? [...ids] : undefined });
   ids.push(id);
   await reload();
   send();
@@ -192,13 +192,22 @@ export function begin(): () => void {
   }
   void reload().then(send);
   void refresh();
-  const up = (): void => { online.value = true; wait = 2_000; send(); void refresh(); };
+  const up = (): void => {
+    online.value = true;
+    wait = 2_000;
+    if (phase.value === "unreachable") void ask(); // it began without a network
+    send();
+    void refresh();
+  };
   const down = (): void => { online.value = false; };
   const back = (): void => { if (!document.hidden) { send(); void refresh(); } };
   addEventListener("online", up);
   addEventListener("offline", down);
   document.addEventListener("visibilitychange", back);
-  const every = setInterval(() => void refresh(), 60_000);
+  const every = setInterval(() => {
+    if (phase.value === "unreachable") void ask();
+    void refresh();
+  }, 60_000);
   void navigator.serviceWorker?.register("/sw.js", { scope: "/m" }).catch(() => undefined);
   return () => {
     removeEventListener("online", up);

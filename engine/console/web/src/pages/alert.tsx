@@ -100,7 +100,8 @@ function split(said: string): { title: string; note?: string } {
 export const signalName = (name: string): string => {
   const [detector, utility] = name.split(/[./:]/, 2);
   const known = t().signal[detector!];
-  return known ? [utility && t().utility[utility], known].filter(Boolean).join(both({ zh: "", en: " " })) : name;
+  const words = known ? [utility && t().utility[utility], known].filter(Boolean).join(both({ zh: "", en: " " })) : name;
+  return words.charAt(0).toUpperCase() + words.slice(1);
 };
 
 function Head({ a, onDone }: { a: AlertDetail; onDone: () => void }): JSX.Element {
@@ -134,7 +135,8 @@ function Head({ a, onDone }: { a: AlertDetail; onDone: () => void }): JSX.Elemen
 export function sentence(said: string): [string, string] {
   const cut = said.search(/[；;。]|\. (?=\S)/u);
   if (cut < 0 || cut >= said.length - 1) return [said.replace(/[。.]$/u, ""), ""];
-  return [said.slice(0, cut), said.slice(cut + 1).trim()];
+  const rest = said.slice(cut + 1).trim();
+  return [said.slice(0, cut), rest.charAt(0).toUpperCase() + rest.slice(1)];
 }
 
 function LimitPanel({ a }: { a: AlertDetail }): JSX.Element {

@@ -12,6 +12,7 @@ import { useData } from "../lib/data";
 import { may, takeClock } from "../lib/session";
 import { query } from "../lib/api";
 import { sound } from "../lib/settings";
+import { useSize } from "../lib/size";
 import type { AlertSummary, Board as BoardData, Feed, Kpi, Place, QueueRow, Tile } from "../lib/types";
 import { headline, limitStart, placeLine, stateText, stepText, unsigned } from "../lib/view";
 import { Countdown, Dot, LimitBar, limitState, Panel, Seg, Spark } from "../parts/basics";
@@ -23,7 +24,9 @@ import { Banners, ClockText, Shell, TopBar } from "../parts/shell";
 import { Centre, Failed, Loading } from "../parts/states";
 import { VirtualList } from "../parts/virtual";
 
-const ROW = { desk: 57, wall: 80 } as const;
+const ROW_PX = 57;
+/** On a wall only whole rows are shown, none lower than this. */
+const WALL_ROW_PX = 76;
 
 function useFilters(): [Filters, (next: Partial<Filters>) => void] {
   const { query: q, route, path } = useLocation();
@@ -35,16 +38,20 @@ function useFilters(): [Filters, (next: Partial<Filters>) => void] {
 const POLL_MS = 15_000;
 const SETTLE_MS = 3_000;
 
+/** The name of a place, and of the place above it. */
+type Names = ((code: string) => string) & { above: (code: string) => string };
+
 /** Board figures, list and stream together. */
-function useBoard(filters: Filters): { board: BoardData | undefined; error: unknown; reload: () => void; list: BoardList; names: (code: string) => string; news: string; red: string } {
+function useBoard(filters: Filters): { board: BoardData | undefined; error: unknown; reload: () => void; list: BoardList; names: Names; news: string; red: string } {
   const list = useMemo(() => new BoardList(), []);
   const { data: board, error, reload } = useData<BoardData>("/board", POLL_MS);
   const places = useData<Place[]>("/places");
   const [news, setNews] = useState("");
   const [red, setRed] = useState("");
-  const names = useMemo(() => {
-    const known = new Map((places.data ?? []).map((p) => [p.place, p.name]));
-    return (code: string): string => known.get(code) || code;
+  const names = useMemo((): Names => {
+    const known = new Map((places.data ?? []).map((p) => [p.place, p]));
+    const name = (code: string): string => known.get(code)?.name || code;
+    return Object.assign(name, { above: (code: string) => name(known.get(code)?.parent ?? "") });
   }, [places.data]);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const spoken = useRef(0);
@@ -172,30 +179,38 @@ function KpiStrip({ kpis }: { kpis: readonly Kpi[] }): JSX.Element {
   );
 }
 
-function figure(k: Kpi): [string, string] {
-  if (k.value === null) return ["—", ""];
-  if (k.name === "open" || k.name === "to_sign" || k.name === "overdue") return [num(k.value), ""];
-  if (k.name === "sign_time") {
-    const length = k.value;
-    return length < 60 ? [num(length), both({ zh: "秒", en: "s" })] : [num(length / 60, 1), both({ zh: "分", en: "min" })];
-  }
-  return [pct(k.value, k.value < 1 && k.value > 0.9 ? 1 : 0), "%"];
+/** The figure with its unit; "min p50" is a unit and, smaller, what of. */
+function figure(k: Kpi): { n: string; unit: string; of: string } {
+  if (k.value === null) return { n: "—", unit: "", of: "" };
+  if (k.name === "open" || k.name === "to_sign" || k.name === "overdue") return { n: num(k.value), unit: "", of: "" };
+  const [unit = "", of = ""] = both(k.unit).split(" ", 2);
+  return { n: num(k.value, unit === "%" && k.value < 90 ? 0 : 1), unit, of };
+}
+
+/** What a number means: window, target, counts; in the order of interest. */
+function meaning(k: Kpi): string {
+  const text = t().board;
+  const { unit } = figure(k);
+  const window = k.window_s ? text.window(span(k.window_s * 1000, true)) : "";
+  return [
+    both(k.note), k.value !== null && k.p90 !== null && `p90 ${num(k.p90, 1)} ${unit}`, k.value !== null && window,
+    k.value !== null && k.target !== null && text.target(num(k.target)), k.value !== null && k.target === null && k.of !== null && k.count !== null && `${num(k.count)}/${num(k.of)}`,
+  ].filter(Boolean).join(" · ");
 }
 
 function KpiCell({ kpi: k }: { kpi: Kpi }): JSX.Element {
-  const [n, unit] = figure(k);
+  const { n, unit, of } = figure(k);
   const hot = k.name === "overdue" && (k.value ?? 0) > 0;
-  const details: (string | null)[] = [both(k.note) || null];
   return (
     <div class="kpi">
       <div class="k">{both(k.label)}</div>
       <div class="v">
         <span class={`n ${hot ? "t-over" : ""}`}>{n}{unit && <small>{unit}</small>}</span>
-        {k.name === "sign_time" && k.value !== null && <span class="p5">p50</span>}
+        {of && <span class="p5">{of}</span>}
         <span class="sp" />
         <Spark values={k.spark} label={`${both(k.label)} ${t().board.trend}`} />
       </div>
-      <div class="s" title={details.filter(Boolean).join(" ")}>{details.filter(Boolean).join(" · ") || "\u00a0"}</div>
+      <div class="s" title={meaning(k)}>{meaning(k) || "\u00a0"}</div>
     </div>
   );
 }
@@ -207,7 +222,7 @@ interface StreamProps {
   board: BoardData | undefined;
   filters: Filters;
   change?: (next: Partial<Filters>) => void;
-  names: (code: string) => string;
+  names: Names;
   news: string;
   red: string;
   wall?: boolean;
@@ -243,8 +258,8 @@ function Stream(p: StreamProps): JSX.Element {
     if (on) list.still = true;
     else if (!box.current?.matches(":hover, :focus-within")) list.settle();
   };
-  const rowHeight = p.wall ? ROW.wall : ROW.desk;
-  const hidden = Math.max(0, total - (p.wall ? Math.min(items.length, 9) : items.length));
+  const [fitting, setFitting] = useState(9);
+  const hidden = p.wall ? Math.max(0, total - Math.min(items.length, fitting)) : 0;
 
   return (
     <Panel class="stream" title={text.live} aside={board && <Tally counts={board.counts} pick={change && ((level) => change({ level: filters.level === level ? "" : level }))} picked={filters.level} />}>
@@ -265,13 +280,27 @@ function Stream(p: StreamProps): JSX.Element {
         {list.loading.value ? <Loading rows={p.wall ? 8 : 10} />
           : list.error.value && !items.length ? <Failed error={list.error.value} retry={() => void list.load(filters)} what={text.live} />
           : !items.length ? <Nothing board={board} filters={filters} change={change} />
-          : <VirtualList items={items} total={total} rowHeight={rowHeight} label={text.live} reveal={reveal} keyOf={(a) => a.alert_id} onEnd={() => void list.more()}
-              render={(a, i) => <AlertRow alert={a} wall={p.wall} selected={a.alert_id === selected || (selected === null && i === 0)} fresh={list.arrived.has(a.alert_id)} onSelect={() => setSelected(a.alert_id)} />} />}
+          : p.wall ? <FitRows items={items} fresh={list.arrived} onFit={setFitting} />
+          : <VirtualList items={items} total={total} rowHeight={ROW_PX} label={text.live} reveal={reveal} keyOf={(a) => a.alert_id} onEnd={() => void list.more()}
+              render={(a, i) => <AlertRow alert={a} selected={a.alert_id === selected || (selected === null && i === 0)} fresh={list.arrived.has(a.alert_id)} onSelect={() => setSelected(a.alert_id)} />} />}
       </div>
       {items.length > 0 && <footer>{hidden > 0 ? text.rest(hidden) : text.totalRows(total)}</footer>}
       <div class="sr" role="alert">{p.red}</div>
       <div class="sr" aria-live="polite">{p.news}</div>
     </Panel>
+  );
+}
+
+function FitRows({ items, fresh, onFit }: { items: readonly AlertSummary[]; fresh: Set<string>; onFit: (n: number) => void }): JSX.Element {
+  const [ref, size] = useSize<HTMLOListElement>({ w: 600, h: 760 });
+  const n = Math.max(1, Math.floor(size.h / WALL_ROW_PX));
+  useEffect(() => onFit(n), [n]);
+  const shown = items.slice(0, n);
+  return (
+    <ol ref={ref} class="fit" aria-label={t().board.live}>
+      {shown.map((a) => <li key={a.alert_id}><AlertRow alert={a} wall selected={false} fresh={fresh.has(a.alert_id)} onSelect={() => undefined} /></li>)}
+      {Array.from({ length: n - shown.length }, (_, i) => <li key={i} aria-hidden="true" />)}
+    </ol>
   );
 }
 
@@ -345,7 +374,7 @@ function Nothing({ board, filters, change }: { board: BoardData | undefined; fil
 
 // -- middle and right -----------------------------------------------------------------------------
 
-function Middle({ board, names, pick, picked, wall }: { board: BoardData; names: (code: string) => string; pick?: (tile: Tile) => void; picked?: string; wall?: boolean }): JSX.Element {
+function Middle({ board, names, pick, picked, wall }: { board: BoardData; names: Names; pick?: (tile: Tile) => void; picked?: string; wall?: boolean }): JSX.Element {
   const text = t().board;
   const sums = LEVELS.map((l) => [l, board.hours.reduce((s, h) => s + h[l], 0)] as const);
   const last = board.hours[board.hours.length - 1];
@@ -400,7 +429,7 @@ export function CopyButton({ text }: { text: string }): JSX.Element {
   );
 }
 
-function Right({ board, names }: { board: BoardData; names: (code: string) => string }): JSX.Element {
+function Right({ board, names }: { board: BoardData; names: Names }): JSX.Element {
   const text = t().board;
   const bad = board.feeds.filter((f) => f.state !== "ok").length;
   const [openFeeds, setOpenFeeds] = useState(false);
@@ -426,7 +455,7 @@ function Right({ board, names }: { board: BoardData; names: (code: string) => st
   );
 }
 
-function Queues({ rows, names }: { rows: readonly QueueRow[]; names: (code: string) => string }): JSX.Element {
+function Queues({ rows, names }: { rows: readonly QueueRow[]; names: Names }): JSX.Element {
   const text = t().board.q;
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={t().board.queues}>
@@ -437,7 +466,7 @@ function Queues({ rows, names }: { rows: readonly QueueRow[]; names: (code: stri
             const from = q.next ? limitStart(q.next) : 0, to = q.next ? ms(q.next.at) : 0;
             return (
               <tr key={q.grid.place}>
-                <td class="cut">{names(q.grid.place.slice(0, -3)).replace(/(社区|村)$/, "")} {q.grid.name}</td>
+                <td class="cut">{names.above(q.grid.place).replace(/(社区|村)$/u, "")} {q.grid.name}</td>
                 <td class="f2">{both(q.worker) || "—"}</td>
                 <td class="r">{q.to_sign ? <b>{q.to_sign}</b> : <span class="f3">0</span>}</td>
                 <td class="r">{q.open}</td>
@@ -466,7 +495,7 @@ function Feeds({ feeds }: { feeds: readonly Feed[] }): JSX.Element {
               <tr key={f.name}>
                 <td class="cut">{f.state === "ok" ? <Icon name="check" class="f3" label={text.feedState.ok} /> : <Icon name="warn" class="t-warn" label={text.feedState[f.state]} />} {both(f.label)}</td>
                 <td class={`r ${warn}`}>{f.lag_s === null ? "—" : span(f.lag_s * 1000)}</td>
-                <td class={`r ${warn}`}>{f.missing === null ? "—" : `${pct(f.missing, f.missing > 0 && f.missing < 0.1 ? 1 : 0)}%`}</td>
+                <td class={`r ${warn}`}>{f.missing === null ? "—" : `${pct(f.missing, f.missing < 0.1 ? 1 : 0)}%`}</td>
                 <td class="r">{f.kind === "events" ? <span class="f3">{text.f.events}</span> : <Spark values={f.spark} width={70} height={20} />}</td>
               </tr>
             );

@@ -26,7 +26,8 @@ const ICONS: Record<string, IconName> = { facility: "lamp", fire: "flame", vehic
 export function Report(): JSX.Element {
   const text = t().phone;
   const topics = useRead<TopicInfo[]>("/incidents/topics");
-  const grids = useRead<Place[]>("/places?level=grid");
+  const places = useRead<Place[]>("/places");
+  const grids = useMemo(() => places?.filter((p) => p.level === "grid") ?? null, [places]);
   const [place, setPlace] = useState("");
   const [topic, setTopic] = useState("");
   const [words, setWords] = useState("");
@@ -54,7 +55,7 @@ export function Report(): JSX.Element {
         <Unsent />
         <div class="phs"><PhotoPicker photos={photos} onChange={setPhotos} /></div>
         <label class="field"><Icon name="pin" /><span class="sr">{text.where}</span>
-          <select class="sp bare" value={chosen} onChange={(e) => setPlace(e.currentTarget.value)}>{(grids ?? []).map((g) => <option key={g.place} value={g.place}>{parentName(grids!, g)}{g.name}</option>)}</select></label>
+          <select class="sp bare" value={chosen} onChange={(e) => setPlace(e.currentTarget.value)}>{(grids ?? []).map((g) => <option key={g.place} value={g.place}>{parentName(places!, g)}{g.name}</option>)}</select></label>
         <label><span class="sr">{text.what}</span><textarea class="note-in wide" rows={3} maxLength={2000} placeholder={text.what} value={words} onInput={(e) => setWords(e.currentTarget.value)} /></label>
         {similar.length > 0 && (
           <div class="card row"><span class="sp">{text.similar(similar.length)}</span><button type="button" class="lnk" aria-pressed={merge !== null} onClick={() => setMerge(merge ? null : similar[0]!.report_id)}>{merge ? t().act.undo : text.merge}</button></div>
@@ -88,7 +89,7 @@ export function Grid(): JSX.Element {
   return (
     <>
       <header class="ph-hd"><div class="row"><h1>{text.phone.myGrid}</h1></div></header>
-      <main class="scr">
+      <main class="scr" tabIndex={0}>
         <div class="grp">{text.board.q.worker}</div>
         {workers ? (
           <div class="card"><ul class="lad">{workers.slice(0, 30).map((w) => (

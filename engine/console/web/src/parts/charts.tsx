@@ -190,7 +190,7 @@ export function HourBars({ hours, lastHour }: { hours: readonly Record<Tone, num
   const order: Tone[] = ["blue", "yellow", "orange", "red"];
   const sum = (h: Record<Tone, number>): number => order.reduce((s, l) => s + h[l], 0);
   const ys = ticks(Math.max(2, ...hours.map(sum)), 3).filter((v) => Number.isInteger(v));
-  const y = linear(0, ys[ys.length - 1]!, H - B, 6);
+  const y = linear(0, ys[ys.length - 1]!, H - B, 13);
   const w = (W - L - 8) / Math.max(1, hours.length);
   const total = hours.reduce((s, h) => s + sum(h), 0);
   return (

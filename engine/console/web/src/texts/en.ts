@@ -84,7 +84,7 @@ export const en: Texts = {
     mapDesc: (open, unsigned, dark) => `Map of grids: ${open} with open alerts, ${unsigned} with tasks to sign, ${dark} without data. Arrow keys move, Enter filters.`,
     tile: { open: "Open", worker: "On duty", watched: "Watched", seen: (x) => `synced ${x}`, filter: "Enter shows this grid only", noOne: "nobody on duty", nothing: "no open alerts", noData: "no data, which is not quiet" },
     filtered: (place) => `Only ${place}`, count: (n) => String(n), few: "under 5",
-    trend: "over 24 hours", noValue: "—", announce: (level, place, title) => `${level} alert, ${place}, ${title}`, target: (v) => `target ${v}%`,
+    trend: "over 24 hours", window: (x) => `last ${x}`, noValue: "—", announce: (level, place, title) => `${level} alert, ${place}, ${title}`, target: (v) => `target ${v}%`,
   },
   chart: {
     missing: "no readings (not zero)", time: "Time", measured: "Measured", usual: "Usual 80%", none: "no reading", more: (n) => `${n} more rows`, table: "Table of figures", today: "Today", now: "now",

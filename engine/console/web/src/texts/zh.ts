@@ -80,7 +80,7 @@ export const zh = {
     mapDesc: (open: number, unsigned: number, dark: number) => `网格图：${open} 个网格有未结预警，${unsigned} 个有待签收，${dark} 个无数据。方向键移动，回车筛选。`,
     tile: { open: "未结", worker: "在岗", watched: "覆盖", seen: (s: string) => `${s}同步`, filter: "按回车只看此网格", noOne: "无人在岗", nothing: "没有未结预警", noData: "没有数据，不等于平静" },
     filtered: (place: string) => `只看 ${place}`, count: (n: number) => `${n} 件`, few: "不足 5",
-    trend: "近 24 小时走势", noValue: "—", announce: (level: string, place: string, title: string) => `${level}预警，${place}，${title}`, target: (v: string) => `目标 ${v}%`,
+    trend: "近 24 小时走势", window: (s: string) => `近 ${s}`, noValue: "—", announce: (level: string, place: string, title: string) => `${level}预警，${place}，${title}`, target: (v: string) => `目标 ${v}%`,
   },
   chart: {
     missing: "无读数（不是零）", time: "时刻", measured: "实测", usual: "往常 80%", none: "无读数", more: (n: number) => `还有 ${n} 行`, table: "数据表", today: "今日", now: "现在",
