@@ -198,7 +198,9 @@ class Detector(ABC):
     """The detector's own slot length, or None to take the meter's."""
     channels: ClassVar[tuple[Channel, ...]] = (Channel("*"),)
     grain: ClassVar[str] = "subject"
-    """``subject``, or ``place``: rows are communities and inputs come as census columns."""
+    """``subject``; ``place``: rows are communities and inputs come as census columns; or
+    ``series``: rows are made by events, and channels are ``events`` (how many) and ``different``
+    (how many different callers, say, the window holds)."""
     informs: ClassVar[frozenset[str]] = frozenset()
     """Kinds of notice that :meth:`inform` understands."""
     amends: ClassVar[bool] = False
@@ -378,6 +380,11 @@ class Detector(ABC):
         for name, field in self._layout.items():
             index = (slice(None),) * field.axis + (rows,)
             self.state[name][index] = field.allocate(len(rows))
+
+    @property
+    def layout(self) -> Mapping[str, Field]:
+        """The state's arrays by name."""
+        return self._layout
 
     @property
     def nbytes(self) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from detectors.base import NS
-from engine.watch import NO_ONSET, Raised, Watch
+from engine.columns import NO_ONSET
+from engine.watch import Raised, Watch
 from rules import texts
 from rules.alerts import AlertChange, Level, State, alert_id, stamp
 from rules.lifecycle import Kind

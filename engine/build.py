@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from detectors.base import Channel, Detector, lookup
 from detectors.budget import FLEET, Price, PriceReducer
 from engine.groups import Group, Parts, digest
 from engine.registry import ClassKey, Registry
+from engine.series import LATENESS_S, SeriesKey, SeriesRows
 from engine.watch import Link, Watch
 from rules.model import Rule, RuleSet, Selector, SignalUse
 
@@ -29,11 +30,14 @@ class Spec:
     detector: str
     params: tuple[tuple[str, float], ...]
     utilities: tuple[str, ...]
+    series: SeriesKey | None = None
 
     @classmethod
-    def of(cls, use: SignalUse) -> Spec:
+    def of(cls, use: SignalUse, subjects: Selector) -> Spec:
         """Return the spec of a rule's signal."""
-        return cls(use.detector, tuple(sorted(use.params.items())), tuple(sorted(use.utilities)))
+        series = None if subjects.series is None else SeriesKey.of(subjects)
+        params = tuple(sorted(use.params.items()))
+        return cls(use.detector, params, tuple(sorted(use.utilities)), series)
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class Builder:
         Rows of place-grain detectors.
     place_key : ndarray of uint64, shape (P,)
         Hash of each place row.
+    series : callable
+        Makes the rows of a definition of subjects that events make.
     """
 
     def __init__(
@@ -108,10 +114,14 @@ class Builder:
         lateness_s: Mapping[str, int],
         places: PlaceRows,
         place_key: NDArray[np.uint64],
+        series: Callable[[SeriesKey], SeriesRows],
     ) -> None:
         self.registry = registry
+        self._make_series = series
+        self.series: dict[SeriesKey, SeriesRows] = {}
         self.places = places
         self.place_key = place_key
+        self._lateness = lateness_s
         self.lateness_s = [lateness_s.get(c.label, c.interval_s) for c in registry.classes]
         self.groups: list[Group] = []
         self._mask = self._class_mask()
@@ -145,20 +155,26 @@ class Builder:
         wanted: dict[Spec, list[NDArray[np.int32]]] = {}
         for rule in rules:
             for use in rule.signals.values():
-                wanted.setdefault(Spec.of(use), []).append(rows_of[rule.name])
+                wanted.setdefault(Spec.of(use, rule.subjects), []).append(rows_of[rule.name])
         for spec in sorted(wanted, key=repr):
             rows = np.unique(np.concatenate(wanted[spec])).astype(np.int32)
             cls = lookup(spec.detector)
-            made = (
-                self._place_groups(spec, cls)
-                if cls.grain == "place"
-                else self._groups(spec, cls, rows)
-            )
+            if spec.series is not None:
+                made = [self._series_group(spec, cls, self.series[spec.series])]
+            elif cls.grain == "place":
+                made = self._place_groups(spec, cls)
+            else:
+                made = self._groups(spec, cls, rows)
             self._by_spec[spec] = made
             self.groups += made
         return [self._watch(rule, rows_of[rule.name]) for rule in rules]
 
     def _rows(self, rule: Rule) -> NDArray[np.int32]:
+        if rule.subjects.series is not None:
+            key = SeriesKey.of(rule.subjects)
+            if key not in self.series:
+                self.series[key] = self._make_series(key)
+            return np.zeros(0, np.int32)  # they come with their events
         if rule.subjects.grain == "subject":
             return watched_rows(self.registry, rule.subjects)
         prefixes = rule.subjects.place_prefixes
@@ -254,6 +270,20 @@ class Builder:
                 return i
         return None
 
+    def _series_group(self, spec: Spec, cls: type[Detector], rows: SeriesRows) -> Group:
+        """Return the group of a detector of counts; its rows come with their events."""
+        every_s = rows.use.every_s
+        if cls.slot_s not in (None, every_s):
+            raise BuildError(
+                f"detector {spec.detector!r} works in slots of {cls.slot_s} s, the series that a "
+                f"rule has it watch in slots of {every_s} s; set `every` to match"
+            )
+        params: dict[str, Any] = dict(spec.params)
+        detector = cls(0, interval_s=every_s, **params)
+        group = Group(detector, np.zeros(0, np.int32), [], series_lateness_s(self._lateness, rows))
+        group.series = rows
+        return group
+
     def _place_groups(self, spec: Spec, cls: type[Detector]) -> list[Group]:
         """Return the one group of a place-grain detector; the shard fills its census columns."""
         detector = cls(
@@ -281,7 +311,11 @@ class Builder:
     def _watch(self, rule: Rule, rows: NDArray[np.int32]) -> Watch:
         links: list[Link] = []
         for name, use in rule.signals.items():
-            for group in self._by_spec[Spec.of(use)]:
+            for group in self._by_spec[Spec.of(use, rule.subjects)]:
+                if group.series is not None:
+                    none = np.zeros(0, np.int32)
+                    links.append(Link(name, group, none, none, whole=True))
+                    continue
                 rule_rows = np.searchsorted(rows, group.subject_rows).astype(np.int32)
                 inside = rule_rows < len(rows)
                 inside[inside] = rows[rule_rows[inside]] == group.subject_rows[inside]
@@ -292,7 +326,14 @@ class Builder:
                     links.append(Link(name, group, rule_rows, self._keep(mine), whole))
         places = rule.subjects.grain == "place"
         key = self.place_key if places else self.registry.key
-        return Watch(rule, self._keep(rows), key, links, initial_price(rule))
+        counted = rule.subjects.series is not None
+        series = self.series[SeriesKey.of(rule.subjects)] if counted else None
+        return Watch(rule, self._keep(rows), key, links, initial_price(rule), series)
+
+
+def series_lateness_s(lateness_s: Mapping[str, int], rows: SeriesRows) -> int:
+    """Return how long after its end a slot of counts is due, seconds."""
+    return lateness_s.get(f"events@{rows.use.every_s}", LATENESS_S)
 
 
 def reducer(rule: Rule) -> PriceReducer | None:

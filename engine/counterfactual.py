@@ -141,10 +141,17 @@ class Counterfactuals:
         return [self._span(watch, raised, "tenancy", {}, days=SLOW_D)]
 
     def _fewer_events(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
-        """Return the newest counted event, marked as withdrawn."""
+        """Return the events that made the alert, marked as withdrawn.
+
+        All of them, though fewer would often do: the next one must not bring the same alert back.
+        """
         looks = self.shard.around.looks(watch, raised.row, raised.change.at_ns)
         ids = [event for look in looks.values() for event in look.events]
-        return [{"event_id": ids[-1], "withdrawn": True}] if ids else []
+        if not ids and watch.series is not None:
+            since_ns, until_ns = raised.life.onset_ns, raised.tip_ns
+            held = watch.series.recent(raised.row)
+            ids = [e.event_id for e in held if since_ns <= e.ts_ns < until_ns]
+        return [{"event_id": event, "withdrawn": True} for event in sorted(set(ids))]
 
     # -- rows in the words of the files ---------------------------------------------------
 

@@ -7,14 +7,19 @@ classes for its channels, so that all of its rows fall due together.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import BoolArray, Detector, Frame, IntArray, Signals, SnapshotError
+from engine.series import SeriesRows
 
+Local: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
+PAST_S = 56 * 86_400
+"""How much of a quiet past a new series of events is given, seconds."""
 _DEPTH = 3
 """Detector slots kept open at once where classes of one group differ in lateness."""
 
@@ -123,6 +128,8 @@ class Group:
     ) -> None:
         self.detector = detector
         self.utilities = list(utilities)
+        self.series: SeriesRows | None = None
+        """What fills the frames instead of meters."""
         self.subject_rows = subject_rows
         self.lateness_s = lateness_s
         self.phase_s = phase_s
@@ -249,7 +256,44 @@ class Group:
         self, slot: int, local: tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
     ) -> Signals:
         """Run the detector on `slot`."""
-        return self.detector.step(self.frame(slot, local))
+        if self.series is None:
+            return self.detector.step(self.frame(slot, local))
+        self.last_slot = slot
+        values = self.series.frame(slot, self.detector.channels)
+        return self.detector.step(Frame(slot, values, *local))
+
+    def grow(self, local: Callable[[int], Local]) -> None:
+        """Append the rows that events have made since, with the zeros that went before them.
+
+        `local` gives the local columns of a slot.
+        """
+        series, old = self.series, self.detector.rows
+        if series is None or len(series) == old:
+            return
+        more = len(series) - old
+        zone, key = np.array(series.zone[old:], np.uint8), series.keys(old)
+        self.detector.grow(len(series), zone=zone, key=key)
+        join = getattr(self.detector, "join", None)
+        if join is not None:
+            join(np.array(series.pool, np.int32))
+        self.subject_rows = np.arange(len(series), dtype=np.int32)
+        if self.last_slot is None or series.since_slot is None or self.detector.pooled:
+            return
+        # Nothing came here before, and that is known: a quiet past is what a first burst is
+        # measured against.
+        first = max(series.since_slot, self.last_slot + 1 - PAST_S // self.slot_s)
+        past = [local(slot) for slot in range(first, self.last_slot + 1)]
+        if not past:
+            return
+        columns = [np.concatenate(column) for column in zip(*past, strict=True)]
+        channels = len(self.detector.channels)
+        zeros = np.zeros((len(past), channels, more), np.float32)
+        params: dict[str, Any] = dict(self.detector.params)
+        fresh = type(self.detector)(more, interval_s=self.slot_s, zone=zone, key=key, **params)
+        fresh.step(Frame(first, zeros, columns[0], columns[1], columns[2]))
+        for name, spec in fresh.layout.items():
+            rows = (slice(None),) * spec.axis + (slice(old, None),)
+            self.detector.state[name][rows] = fresh.state[name]
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the detector's snapshot with the group's open parts added."""

@@ -31,15 +31,17 @@ from connectors.records import (
 from detectors.base import NS, Signals
 from detectors.budget import Price, Tally
 from engine.alertbook import AlertBook
-from engine.build import Builder, PlaceRows
+from engine.build import Builder, PlaceRows, series_lateness_s
 from engine.census import Census
 from engine.clock import LocalTime, ShardClock
 from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
-from engine.groups import Group
+from engine.groups import PAST_S, Group, Local
 from engine.intake import Intake, Settled
 from engine.intake.layout import Late
+from engine.partition import shard_of
 from engine.registry import Registry, hash_ids
+from engine.series import SeriesKey, SeriesRows
 from engine.surroundings import ShardSurroundings
 from engine.watch import Raised, Touched, Watch
 from rules.alerts import AlertChange
@@ -95,6 +97,11 @@ class ShardRunner:
     tick : int, optional
         Step of the clock in seconds, the same for all shards of a district; default: what this
         shard's own meters allow.
+    share : (int, int)
+        Which shard this is, of how many: decides which places' events it counts.
+    zone : str, optional
+        Time zone of places without subjects, the same for all shards; default: that of the first
+        subject.
     """
 
     def __init__(
@@ -105,6 +112,8 @@ class ShardRunner:
         calendars: Calendars,
         *,
         tick: int | None = None,
+        share: tuple[int, int] = (0, 1),
+        zone: str | None = None,
     ) -> None:
         self.registry = registry
         self.rules = rules
@@ -119,16 +128,30 @@ class ShardRunner:
             )
         ]
         self.place_names = names
+        self.zones = [*(registry.zones or [zone or "UTC"])]
+        if zone is not None and zone not in self.zones:
+            self.zones.append(zone)
+        self._share = share
+        self._stray_zone = 0 if zone is None else self.zones.index(zone)
         builder = Builder(
-            registry, config.clock.lateness_s, self.places, hash_ids(pa.array(names, pa.string()))
+            registry,
+            config.clock.lateness_s,
+            self.places,
+            hash_ids(pa.array(names, pa.string())),
+            self._series_rows,
         )
         self.watches: list[Watch] = builder.build(rules)
         self.groups: list[Group] = builder.groups
+        self.series = list(builder.series.values())
         self.lateness_s = builder.lateness_s
-        self.local = LocalTime(registry.zones or ["UTC"], calendars, config.calendar)
+        self.local = LocalTime(self.zones, calendars, config.calendar)
+        self._past: dict[int, Local] = {}
         times = [
             (c.interval_s, c.phase_s, late)
             for c, late in zip(registry.classes, self.lateness_s, strict=True)
+        ]
+        times += [
+            (s.use.every_s, 0, series_lateness_s(config.clock.lateness_s, s)) for s in self.series
         ]
         self.clock = ShardClock(times)
         step_s = tick_s(config, times) if tick is None else tick
@@ -156,6 +179,37 @@ class ShardRunner:
         self._deadlines: list[tuple[int, int, int]] = []
         self._happened: dict[int, dict[int, int]] = {}
         self.around.announce()
+
+    # -- subjects that events make --------------------------------------------------------
+
+    def _series_rows(self, key: SeriesKey) -> SeriesRows:
+        return SeriesRows(key, self.registry.layout, self._owns, self._zone_at)
+
+    def _owns(self, place: str) -> bool:
+        index, shards = self._share
+        key = self.registry.layout.shard_key(place)
+        return shards == 1 or shard_of(key, shards) == index
+
+    def _zone_at(self, place: str) -> int:
+        """Return the zone of a place: that of its community's subjects."""
+        rows = self.registry.rows_at(self.registry.layout.at(place, "community"))
+        return int(self.registry.subjects.zone[rows[0]]) if len(rows) else self._stray_zone
+
+    def _grow(self) -> None:
+        """Give the rows that events have made since to their detectors and rules."""
+        for group in self.groups:
+            group.grow(lambda slot, s=group.slot_s: self._local(slot, s))  # type: ignore[misc]
+        for watch in self.watches:
+            watch.grow()
+
+    def _local(self, slot: int, slot_s: int) -> Local:
+        """Return the local columns of a slot of counts, remembered: each newcomer needs the past."""
+        key = slot * slot_s
+        if key not in self._past:
+            if len(self._past) > 2 * PAST_S // 900:
+                self._past.clear()
+            self._past[key] = self.local.columns(slot, slot_s, 0)
+        return self._past[key]
 
     # -- the log --------------------------------------------------------------------------
 
@@ -249,8 +303,13 @@ class ShardRunner:
         at_ns = due_s * NS
         self._apply_prices(at_ns)
         self.around.daily(at_ns)
+        self._grow()
         seconds = self.timings.seconds
+        counted: list[tuple[SeriesRows, int]] = []
         for class_index, slot in self.clock.pop(due_s):
+            if class_index >= len(self.registry.classes):
+                counted.append((self.series[class_index - len(self.registry.classes)], slot))
+                continue
             began = time.perf_counter()
             frame = self.intake.close(class_index, slot)
             if self.tap is not None:
@@ -273,9 +332,11 @@ class ShardRunner:
                 self._step(g, slot_end // group.slot_s - 1)
                 seconds[f"detector {group.detector.name}"] += time.perf_counter() - began
                 stepped.append(g)
+        for series, slot in counted:
+            series.close(slot)
         began = time.perf_counter()
         self.around.returns(at_ns)
-        for grain in ("place", "subject"):
+        for grain in ("place", "subject", "series"):
             for i, watch in enumerate(self.watches):
                 if watch.rule.subjects.grain == grain and any(
                     link.group is self.groups[g] for g in stepped for link in watch.links
@@ -301,6 +362,7 @@ class ShardRunner:
     def _amend(self, boundary_ns: int) -> None:
         """Work off late readings and events that arrived before a boundary."""
         began = time.perf_counter()
+        self._grow()
         late = self.intake.amendments()
         if self.tap is not None and len(late.slot):
             self.tap.late(late)
@@ -367,7 +429,7 @@ class ShardRunner:
     def _arm(self, index: int) -> None:
         """Remember when time alone will next move a life of this rule."""
         deadline = self.watches[index].deadline_ns()
-        deadline = min(deadline, self.around.next_look_ns(index))
+        deadline = min(deadline, self.around.windows.next_ns(index))
         if deadline < 2**62:
             heapq.heappush(self._deadlines, (deadline, index, 0))
 
@@ -381,7 +443,7 @@ class ShardRunner:
         for index in sorted(due):
             watch = self.watches[index]
             self._note(index, watch.advance(to_ns, self.around))
-            rows = self.around.looks_due(index, to_ns)
+            rows = self.around.windows.due(index, to_ns)
             if len(rows):
                 self._note(index, watch.evaluate(to_ns, self.around, rows))
 
@@ -415,6 +477,7 @@ class ShardRunner:
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return a JSON-able header and the arrays of everything that can change an alert."""
+        self._grow()  # what is restored has all its rows from the start
         header: dict[str, Any] = {
             "now_ns": self.now_ns,
             "rules": self.rules.version,
@@ -427,6 +490,7 @@ class ShardRunner:
                 for d, n, p in sorted(self._prices, key=lambda x: x[:2])
             ],
             "happened": [[i, sorted(rows.items())] for i, rows in sorted(self._happened.items())],
+            "series": [s.snapshot() for s in self.series],
             "groups": [],
             "watches": [],
         }
@@ -455,6 +519,9 @@ class ShardRunner:
                 f"{self.rules.version}; replay from the start, or activate the change in the log"
             )
         self.now_ns = header["now_ns"]
+        for series, state in zip(self.series, header["series"], strict=True):
+            series.restore(state)
+        self._grow()
         self.clock.restore(header["clock"])
         self.book.restore(header["book"])
         self.around.restore(header["around"])

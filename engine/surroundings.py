@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import heapq
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,9 +16,10 @@ from detectors.base import NS
 from engine import notices, outcomes
 from engine.alertbook import Named
 from engine.context import ABSENT, APPROVED, MAINTENANCE, POWER_CUT, Context, Interval
+from engine.event_windows import EventWindows
 from engine.notices import Notice
-from rules import windows
-from rules.windows import Happening, Look
+from engine.series import SeriesRows
+from rules.windows import Look
 
 if TYPE_CHECKING:
     from engine.shard import ShardRunner
@@ -30,6 +29,8 @@ DAY_NS = 86_400 * NS
 CUT, DEAD = 1, 2
 GRACE_NS = 2 * 3600 * NS
 """How long after a street came back its outage still explains a home's silence."""
+NOBODY = -(2**31)
+"""Row of what no register of contexts knows."""
 SEASONS = ("winter", "spring", "summer", "autumn")
 
 
@@ -48,17 +49,7 @@ class ShardSurroundings:
         self.cut_until_ns = np.zeros(len(shard.places), np.int64)
         self.dead_until_ns = np.zeros(len(shard.places), np.int64)
         self.last_day: int | None = None
-        self._recent: dict[str, list[Happening]] = defaultdict(list)
-        self._looks: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self._wanted_kinds = {
-            kind
-            for watch in shard.watches
-            for use in watch.rule.events.values()
-            for kind in windows.kinds(use)
-        }
-        self._horizon_ns = NS * max(
-            (windows.horizon_s(u) for w in shard.watches for u in w.rule.events.values()), default=0
-        )
+        self.windows = EventWindows(shard)
         self._names_matter = any(
             any(u.alert for u in w.rule.unless) or w.rule.inhibits for w in shard.watches
         )
@@ -82,7 +73,9 @@ class ShardSurroundings:
 
     def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool]:
         """Return which contexts explain the subject's present episode."""
-        if watch.rule.subjects.grain == "place":
+        if watch.series is not None:
+            place, subject = [], NOBODY
+        elif watch.rule.subjects.grain == "place":
             place = [int(watch.rows[row])]
             subject = -1 - place[0]
         else:
@@ -105,6 +98,8 @@ class ShardSurroundings:
         """Return the subject as rules see it."""
         registry = self.shard.registry
         at = int(watch.rows[row])
+        if watch.series is not None:
+            return watch.series.subject(row)
         if watch.rule.subjects.grain == "place":
             code = registry.communities[int(self.shard.places.community[at])]
             return {"id": self.shard.place_names[at], "kind": "place", "attrs": {}, "place": code}
@@ -136,6 +131,8 @@ class ShardSurroundings:
     def _zone(self, watch: Watch, row: int) -> str:
         at = int(watch.rows[row])
         registry = self.shard.registry
+        if watch.series is not None:
+            return self.shard.zones[watch.series.zone[row]]
         if watch.rule.subjects.grain == "place":
             mine = np.flatnonzero(self.shard.places.meter_row == at)
             return registry.zones[int(registry.meters.zone[mine[0]])] if len(mine) else "UTC"
@@ -168,10 +165,12 @@ class ShardSurroundings:
     def _firing_around(self, watch: Watch, row: int) -> list[Watch]:
         at = int(watch.rows[row])
         is_place = watch.rule.subjects.grain == "place"
+        if watch.series is not None:
+            return self._firing_series(watch.series, row)
         places = [at] if is_place else self.places_of(at)
         found = []
         for other in self.shard.watches:
-            if not other.lives:
+            if not other.lives or other.series is not None:
                 continue
             of_places = other.rule.subjects.grain == "place"
             rows = places if of_places else [] if is_place else [at]
@@ -181,46 +180,24 @@ class ShardSurroundings:
                     found.append(other)
         return found
 
-    def events(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
-        """Return the looks of the rule's event windows."""
-        return {name: look.variables for name, look in self.looks(watch, row, at_ns).items()}
-
-    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
-        """Return what each event window of the rule sees, and arm its next change."""
-        if not watch.rule.events:
-            return {}
-        found: dict[str, Look] = {}
-        for name, use in watch.rule.events.items():
-            look = windows.look(
-                use, self._recent.get(self._scope(watch, row, use.scope), ()), at_ns
-            )
-            found[name] = look
-            if look.next_ns is not None:
-                index = self.shard.watches.index(watch)
-                heapq.heappush(self._looks[index], (look.next_ns, row))
+    def _firing_series(self, series: SeriesRows, row: int) -> list[Watch]:
+        """Return the rules that fire on the same counts, or on those of a place around them."""
+        place, value = series.places[row], series.values[row]
+        found = []
+        for other in self.shard.watches:
+            theirs = other.series
+            if theirs is not None and any(
+                other.firing(one)
+                and place.startswith(theirs.places[one])
+                and (theirs.use.by is None or theirs.values[one] == value)
+                for one in other.lives
+            ):
+                found.append(other)
         return found
 
-    def _scope(self, watch: Watch, row: int, scope: str) -> str:
-        at = int(watch.rows[row])
-        registry = self.shard.registry
-        if watch.rule.subjects.grain == "place":
-            return f"community:{registry.communities[int(self.shard.places.community[at])]}"
-        if scope == "subject":
-            return f"subject:{at}"
-        return f"{scope}:{registry.layout.at(registry.place(at), scope)}"
-
-    def next_look_ns(self, index: int) -> int:
-        """Return when a window of a rule will change without a new event."""
-        heap = self._looks.get(index)
-        return heap[0][0] if heap else 2**62
-
-    def looks_due(self, index: int, to_ns: int) -> NDArray[np.int32]:
-        """Return the rows whose windows change up to a time."""
-        heap = self._looks.get(index, [])
-        rows: set[int] = set()
-        while heap and heap[0][0] <= to_ns:
-            rows.add(heapq.heappop(heap)[1])
-        return np.array(sorted(rows), np.int32)
+    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
+        """Return what each event window of the rule sees."""
+        return self.windows.looks(watch, row, at_ns)
 
     def named(self, watch: Watch, row: int, at_ns: int) -> Named:
         """Return how an alert on this row is named to the outside."""
@@ -257,12 +234,7 @@ class ShardSurroundings:
                 self._inform(notice, np.array([row], np.int32))
         self._coming_absences(at_ns)
         self.context_register.expire(at_ns - 30 * DAY_NS)
-        for scope, held in list(self._recent.items()):
-            left = [e for e in held if e.ts_ns > at_ns - self._horizon_ns - DAY_NS]
-            if left:
-                self._recent[scope] = left
-            else:
-                del self._recent[scope]
+        self.windows.expire(at_ns)
 
     def _coming_absences(self, at_ns: int) -> None:
         """Tell detectors of absences that begin soon: they remember few, and may be told early."""
@@ -294,8 +266,7 @@ class ShardSurroundings:
             self._look_again(rows, event.arrival_ns)
         if notice is not None:
             self._inform(notice, rows)
-        if event.kind in self._wanted_kinds:
-            self._remember(event, rows)
+        self.windows.take(event, rows)
 
     def _revoke(self, event: Event, rows: NDArray[np.int32], zone: str) -> None:
         """End an absence that holds, or withdraw one to come; rules and detectors hear of it."""
@@ -318,38 +289,6 @@ class ShardSurroundings:
             rows = registry.subject_rows([event.subject_id])
             return rows[rows >= 0]
         return registry.rows_at(event.place) if event.place else np.zeros(0, np.int32)
-
-    def _remember(self, event: Event, rows: NDArray[np.int32]) -> None:
-        registry = self.shard.registry
-        happening = Happening(event.ts_ns, event.kind, dict(event.attrs), event.event_id)
-        place = event.place or (registry.place(int(rows[0])) if len(rows) else "")
-        scopes = [f"{level}:{registry.layout.at(place, level)}" for level in ("grid", "community")]
-        if event.subject_id and len(rows):
-            scopes.append(f"subject:{int(rows[0])}")
-        for scope in scopes:
-            self._recent[scope].append(happening)
-        for index, watch in enumerate(self.shard.watches):
-            if any(event.kind in windows.kinds(u) for u in watch.rule.events.values()):
-                for row in self._watched_by(watch, rows, place):
-                    self.shard.touch(index, row, event.arrival_ns)
-
-    def _watched_by(self, watch: Watch, rows: NDArray[np.int32], place: str) -> list[int]:
-        """Return the rows of a rule whose windows an event falls into."""
-        registry = self.shard.registry
-        if watch.rule.subjects.grain == "place":
-            community = registry.layout.at(place, "community")
-            codes = [registry.communities[c] for c in self.shard.places.community.tolist()]
-            return [i for i, p in enumerate(watch.rows.tolist()) if codes[p] == community]
-        scopes = {u.scope for u in watch.rule.events.values()}
-        wide = max(scopes, key=("subject", "grid", "community").index)
-        if wide != "subject":
-            rows = registry.rows_at(registry.layout.at(place, wide))
-        index = np.searchsorted(watch.rows, rows)
-        return [
-            int(i)
-            for i, r in zip(index.tolist(), rows.tolist(), strict=True)
-            if i < len(watch.rows) and watch.rows[i] == r
-        ]
 
     def _found(self, event: Event, zone: str) -> tuple[Event, ...]:
         """Return the effects of an outcome that came as an event of a file."""
@@ -407,7 +346,7 @@ class ShardSurroundings:
     def _look_again(self, rows: NDArray[np.int32], arrival_ns: int) -> None:
         """Have rules with an alert on these subjects look at them again."""
         for index, watch in enumerate(self.shard.watches):
-            if watch.rule.subjects.grain == "place" or not watch.lives:
+            if watch.rule.subjects.grain != "subject" or not watch.lives:
                 continue
             for row in rows.tolist():
                 at = int(np.searchsorted(watch.rows, row))
@@ -416,7 +355,11 @@ class ShardSurroundings:
 
     def _inform(self, notice: Notice, rows: NDArray[np.int32]) -> None:
         for group in self.shard.groups:
-            if group.detector.grain == "place" or notice.kind not in group.detector.informs:
+            if (
+                group.detector.grain == "place"
+                or group.series
+                or notice.kind not in group.detector.informs
+            ):
                 continue
             index = np.searchsorted(group.subject_rows, rows)
             inside = index < len(group.subject_rows)
@@ -464,11 +407,7 @@ class ShardSurroundings:
             "cut_until_ns": self.cut_until_ns.tolist(),
             "dead_until_ns": self.dead_until_ns.tolist(),
             "last_day": self.last_day,
-            "recent": [
-                [scope, [[e.ts_ns, e.kind, dict(e.attrs), e.event_id] for e in held]]
-                for scope, held in sorted(self._recent.items())
-            ],
-            "looks": [[i, sorted(heap)] for i, heap in sorted(self._looks.items())],
+            "windows": self.windows.snapshot(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -477,12 +416,7 @@ class ShardSurroundings:
         self.cut_until_ns = np.array(state["cut_until_ns"], np.int64)
         self.dead_until_ns = np.array(state["dead_until_ns"], np.int64)
         self.last_day = state["last_day"]
-        self._recent = defaultdict(list)
-        for scope, held in state["recent"]:
-            self._recent[scope] = [Happening(*e) for e in held]
-        self._looks = defaultdict(list)
-        for i, heap in state["looks"]:
-            self._looks[int(i)] = [(int(a), int(b)) for a, b in heap]
+        self.windows.restore(state["windows"])
 
 
 @lru_cache(maxsize=4096)

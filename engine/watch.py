@@ -15,44 +15,13 @@ from numpy.typing import NDArray
 
 from detectors.base import NO_SLOT, NS, BoolArray, IntArray, Signals
 from detectors.budget import EpisodeCounter, Price, Tally, due
+from engine.columns import NO_ONSET, EventColumns, SignalColumns
 from engine.groups import Group
+from engine.series import SeriesRows
 from rules.compile import CompiledRule, Decision
 from rules.lifecycle import IDLE, NEVER, Change, Life, Observation, Phase, Timing, advance, observe
 from rules.model import Rule
-
-NO_ONSET = -(2**62)
-"""Onset of a row without an episode, in nanoseconds."""
-
-
-@dataclass(slots=True)
-class SignalColumns:
-    """The last word of one signal on every row of a rule: what masks and budgets need of all.
-
-    What only few rows are asked for (times, the group that spoke) follows from the links.
-    """
-
-    urgency: NDArray[np.int8]
-    evidence: NDArray[np.float32]
-    p_value: NDArray[np.float32]
-    onset: NDArray[np.int32]
-    """Slot in which the present episode began; :data:`~detectors.base.NO_SLOT` without one."""
-    due: NDArray[np.bool_]
-    """Whether the moment to act had come when the slot closed."""
-
-    @classmethod
-    def empty(cls, n: int) -> SignalColumns:
-        """Return columns that nobody has filled."""
-        return cls(
-            np.full(n, -1, np.int8),
-            np.full(n, np.nan, np.float32),
-            np.full(n, np.nan, np.float32),
-            np.full(n, NO_SLOT, np.int32),
-            np.zeros(n, np.bool_),
-        )
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the columns by name, for snapshots."""
-        return {name: getattr(self, name) for name in self.__slots__}
+from rules.windows import Look
 
 
 @dataclass(slots=True)
@@ -67,6 +36,12 @@ class Link:
     """Whether the group's rows are the rule's rows, all and in order."""
     counter: EpisodeCounter | None = None
     """Counts what the rule's budget is spent on; only for the signal that decides."""
+
+    def grow(self, n: int) -> None:
+        """Follow a group whose rows are the rule's rows to `n` of them."""
+        self.rule_rows = self.group_rows = np.arange(n, dtype=np.int32)
+        if self.counter is not None:
+            self.counter.grow(n)
 
     def to_rule(self, group_rows: IntArray) -> IntArray:
         """Return the rule row of each group row; −1 for rows that are not this rule's."""
@@ -119,8 +94,8 @@ class Surroundings(Protocol):
     def inhibited_by(self, watch: Watch, row: int) -> str | None:
         """Return the rule whose alert keeps this one from being raised, or None."""
 
-    def events(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
-        """Return the looks of the rule's event windows."""
+    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
+        """Return what each event window of the rule sees."""
 
 
 class Watch:
@@ -138,6 +113,8 @@ class Watch:
         The groups that speak.
     price : Price
         Price until the first one is published.
+    series : SeriesRows, optional
+        Where its rows come from, if events make them.
     """
 
     def __init__(
@@ -147,8 +124,10 @@ class Watch:
         key: NDArray[np.uint64],
         links: list[Link],
         price: Price,
+        series: SeriesRows | None = None,
     ) -> None:
         self.rule = rule
+        self.series = series
         self.compiled = CompiledRule(rule)
         self.timing = Timing.of(rule)
         self.rows = rows
@@ -156,6 +135,7 @@ class Watch:
         self.links = links
         self.price = price
         self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
+        self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
         self.primary = next(iter(rule.signals), None)
         self.steady = self.compiled.mask_exact and _is_steady(rule)
         """Whether a firing alert whose mask holds needs no second look while no place is out."""
@@ -167,6 +147,21 @@ class Watch:
             for link in links:
                 if link.signal == self.primary:
                     link.counter = EpisodeCounter(len(link.group_rows), link.group.slot_s)
+
+    def grow(self) -> None:
+        """Append the rows that events have made since."""
+        if self.series is None or len(self.series) == len(self.rows):
+            return
+        old, n = len(self.rows), len(self.series)
+        self.key = np.concatenate([self.key[:old], self.series.keys(old)])
+        self.rows = np.arange(n, dtype=np.int32)
+        self.latched = np.concatenate([self.latched, np.full(n - old, NO_SLOT, np.int32)])
+        for link in self.links:
+            link.grow(n)
+        for column in self.columns.values():
+            column.grow(n)
+        for windows in self.event_columns.values():
+            windows.grow(n)
 
     # -- signals --------------------------------------------------------------------------
 
@@ -284,6 +279,9 @@ class Watch:
             values[f"{name}.evidence"] = column.evidence[rows]
             values[f"{name}.p_value"] = column.p_value[rows]
             values[f"{name}.ready"] = column.urgency[rows] >= 0
+        for name, windows in self.event_columns.items():
+            for field_name, array in windows.arrays().items():
+                values[f"{name}.{field_name}"] = array[rows]
         wanted = {c: values[c] for c in self.compiled.columns if c in values}
         n = len(self.rows[rows])
         return np.broadcast_to(np.asarray(self.compiled.mask(wanted), bool), (n,))
@@ -304,6 +302,9 @@ class Watch:
         they took away what raised the alert.
         """
         where: Any = slice(None) if rows is None else rows
+        if rows is not None and self.rule.events:
+            for row in rows.tolist():
+                self._look(row, (arrivals or {}).get(row, at_ns), around)
         mask = self.mask(where, {})
         hit = np.flatnonzero(mask) if rows is None else rows[mask]
         if self.steady and rows is None and not around.unsettled(at_ns):
@@ -332,6 +333,13 @@ class Watch:
             mine = {n: f[i] for n, f in facts.items()}
             changed += self._evaluate_row(row, moment, around, mine, row in refuted)
         return changed
+
+    def _look(self, row: int, at_ns: int, around: Surroundings) -> dict[str, Any]:
+        """Look through the rule's event windows; return what expressions see of them."""
+        looks = around.looks(self, row, at_ns)
+        for name, look in looks.items():
+            self.event_columns[name].put(row, look)
+        return {name: look.variables for name, look in looks.items()}
 
     def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
         """Return, by signal, the facts of each row."""
@@ -429,7 +437,7 @@ class Watch:
             "context": around.context(self, row, at_ns),
             "now": around.now(self, row, at_ns),
             "alerts": around.alerts(self, row),
-            **around.events(self, row, at_ns),
+            **self._look(row, at_ns, around),
         }
         for name, use in self.rule.signals.items():
             column = self.columns[name]
@@ -453,6 +461,7 @@ class Watch:
 
     def _onset(self, row: int, at_ns: int) -> int:
         onsets = [self.onset_ns(name, row) for name in self.columns]
+        onsets += [int(c.onset_ns[row]) for c in self.event_columns.values() if not self.columns]
         known = [o for o in onsets if o != NO_ONSET]
         return known[0] if known else at_ns
 
@@ -495,6 +504,8 @@ class Watch:
         arrays: dict[str, NDArray[Any]] = {}
         for name, column in self.columns.items():
             arrays |= {f"signal/{name}/{k}": v for k, v in column.arrays().items()}
+        for name, windows in self.event_columns.items():
+            arrays |= {f"event/{name}/{k}": v for k, v in windows.arrays().items()}
         arrays["reached"] = self.tally.reached
         for i, link in enumerate(self.links):
             if link.counter is not None:
@@ -512,6 +523,9 @@ class Watch:
         for name, column in self.columns.items():
             for k in column.__slots__:
                 setattr(column, k, np.array(arrays[f"signal/{name}/{k}"]))
+        for name, windows in self.event_columns.items():
+            for k in windows.__slots__:
+                setattr(windows, k, np.array(arrays[f"event/{name}/{k}"]))
         for i, link in enumerate(self.links):
             if link.counter is not None:
                 prefix = f"counter/{i}/"

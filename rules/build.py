@@ -28,6 +28,7 @@ from rules.model import (
     Route,
     Rule,
     Selector,
+    Series,
     SignalUse,
     Text,
     Texts,
@@ -50,12 +51,14 @@ class DetectorFacts:
         Names of the facts that it explains itself with; None if nobody declared them (any name
         is then accepted).
     grain : str
-        ``subject`` or ``place``.
+        ``subject``, ``place`` or ``series``.
     """
 
     params: Collection[str] = ()
     facts: Collection[str] | None = None
     grain: str = "subject"
+    counts: bool = True
+    """Whether it takes any series of numbers, so that it may watch counts of events."""
 
 
 _CJK = "[\u3001-\u303f\u4e00-\u9fff\uff00-\uffef]"
@@ -95,7 +98,7 @@ class _Builder:
         self.grain = "subject"
         subjects = record["subjects"]
         if isinstance(subjects, Read) and subjects["grain"] is not BAD:
-            self.grain = subjects["grain"]
+            self.grain = "series" if "series" in subjects.nodes else subjects["grain"]
 
     def rule(self) -> Rule:
         """Read every part, so that everything is reported, then put the rule together."""
@@ -161,9 +164,17 @@ class _Builder:
     def selector(self) -> Selector:
         subjects = _need(self.record["subjects"])
         attrs = {name: _need(values) for name, values in _need(subjects["attrs"]).items()}
-        return Selector(
-            _need(subjects["kinds"]), attrs, _need(subjects["places"]), _need(subjects["grain"])
-        )
+        places = _need(subjects["places"])
+        if subjects["series"] is None:
+            return Selector(_need(subjects["kinds"]), attrs, places, _need(subjects["grain"]))
+        for key in ("kinds", "attrs", "grain"):
+            if key in subjects.nodes:
+                self.reader.report(
+                    subjects.keys_at[key],
+                    f'"{key}" does not go with "series"',
+                    hint='events are chosen by "where" within series',
+                )
+        return Selector(place_prefixes=places, grain="series", series=_series(subjects["series"]))
 
     def signals(self) -> tuple[dict[str, SignalUse], dict[str, Collection[str] | None]]:
         uses: dict[str, SignalUse] = {}
@@ -180,11 +191,11 @@ class _Builder:
                 self.reader.report(signal.at("detector"), found)
                 continue
             facts[name] = found.facts
-            if found.grain != self.grain:
+            if found.grain != self.grain and not (self.grain == "series" and found.counts):
                 self.reader.report(
                     signal.at("detector"),
                     f'detector "{signal["detector"]}" watches a {found.grain}, this rule a {self.grain}',
-                    hint=f'set "grain: {found.grain}" in subjects',
+                    hint=_other_subjects(found, self.grain),
                 )
             params: Read = signal["params"] or Read(signal.node)
             for param in params:
@@ -423,6 +434,30 @@ class _Builder:
             zh = text["zh"]
             if zh is not BAD and not any("一" <= c <= "鿿" for c in zh):
                 self.reader.report(text.at("zh"), f"texts.{key}.zh has no Chinese in it", warn=True)
+
+
+def _series(record: Any) -> Series:
+    if _need(record) and BAD in record.values():
+        raise _IncompleteError
+    return Series(
+        record["kind"],
+        record["at"],
+        record["by"],
+        dict(record["where"]),
+        {"15m": 900, "30m": 1800, "1h": 3600}[record["every"]],
+        record["amount"],
+        record["distinct"],
+        record["within"],
+    )
+
+
+def _other_subjects(found: DetectorFacts, grain: str) -> str:
+    """Return what would make a rule's subjects fit a detector."""
+    if found.grain == "series":
+        return 'say in "subjects: {series: …}" which events make the subjects'
+    if grain == "series":
+        return "it needs meters: name the kinds of its subjects, without series"
+    return f'set "grain: {found.grain}" in subjects'
 
 
 def _text(record: Read) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from rules import texts
-from rules.model import COUNTERFACTUALS, EventUse, Limits, Rule, RuleSet, Text, Unless
+from rules.model import COUNTERFACTUALS, EventUse, Limits, Rule, RuleSet, Series, Text, Unless
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "whom": ("对象", "Whom it watches"),
@@ -86,6 +86,13 @@ def _say(text: Text, lang: str) -> str:
     return text.zh if lang == "zh" else text.en
 
 
+_AT = {"address": ("地址", "address"), "grid": ("网格", "grid"), "community": ("社区", "community")}
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _level(level: str, lang: str) -> str:
     return texts.render("{l:level}", lang, {"l": str(level)})
 
@@ -137,12 +144,24 @@ class _Page:
         subjects = self.rule.subjects
         if subjects.grain == "place":
             yield self.word("place")
+        elif subjects.series is not None:
+            yield self.series(subjects.series)
         else:
             yield ", ".join(f"`{kind}`" for kind in subjects.kinds) or self.word("any")
         for name, allowed in sorted(subjects.attrs.items()):
             yield f"`{name}`: {', '.join(f'`{value}`' for value in allowed)}"
         if subjects.place_prefixes:
             yield ", ".join(f"`{prefix}…`" for prefix in subjects.place_prefixes)
+
+    def series(self, series: Series) -> str:
+        kinds = ", ".join(f"`{kind}`" for kind in series.kinds)
+        at = _AT[series.at][0 if self.zh else 1]
+        text = self.either(f"按{at}统计的{kinds}事件", f"{kinds} events, counted per {at}")
+        if series.by is not None:
+            text += self.either(f"，每种 `{series.by}` 单独计", f" and `{series.by}`")
+        for name, allowed in sorted(series.where.items()):
+            text += f", `{name}` = {' | '.join(map(_shown, allowed))}"
+        return text
 
     def listens(self) -> Iterable[str]:
         for name, use in self.rule.signals.items():

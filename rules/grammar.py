@@ -42,6 +42,32 @@ _TEXT = Record(
 )
 _WHERE = Table(Many(Plain(), least=1), ANY_ATTRIBUTE, "an attribute's name")
 
+_SERIES = Record(
+    {
+        "kind": Entry(Many(_KIND, least=1), "Kinds of event.", required=True),
+        "at": Entry(
+            OneOf(("address", "grid", "community")),
+            "Where events are gathered: at their own place (or subject), or at the level above.",
+            "grid",
+        ),
+        "by": Entry(
+            Words("an attribute's name", ANY_ATTRIBUTE, 64), "Attribute counted apart, as topic."
+        ),
+        "where": Entry(_WHERE, "Attribute → allowed value, or list of them.", {}),
+        "every": Entry(OneOf(("15m", "30m", "1h")), "Length of a slot.", "1h"),
+        "amount": Entry(
+            Words("an attribute's name", ANY_ATTRIBUTE, 64),
+            "Attribute that says how many an event stands for; default: one each.",
+        ),
+        "distinct": Entry(
+            Words("an attribute's name", ANY_ATTRIBUTE, 64),
+            "Attribute whose different values are counted besides, as caller.",
+        ),
+        "within": Entry(Duration(positive=True), "How far back `distinct` looks.", 30 * 86_400),
+    },
+    about="Subjects that events make: one per place and value of `by`, with the first event.",
+    single="kind",
+)
 _SUBJECTS = Record(
     {
         "kinds": Entry(Many(_KIND), "Kinds of subject; empty: any.", ()),
@@ -52,6 +78,7 @@ _SUBJECTS = Record(
             (),
         ),
         "grain": Entry(OneOf(("subject", "place")), "What an alert is about.", "subject"),
+        "series": Entry(_SERIES, _SERIES.about),
     },
     about="Whom the rule watches.",
 )

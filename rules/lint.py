@@ -96,6 +96,7 @@ def _wider(one: Selector, two: Selector) -> bool:
     """Return whether `one` watches everything that `two` does."""
     return (
         one.grain == two.grain
+        and one.series == two.series
         and (not one.kinds or (bool(two.kinds) and set(two.kinds) <= set(one.kinds)))
         and (
             not one.place_prefixes

@@ -112,7 +112,8 @@ def registered(name: str) -> DetectorFacts | str:
         cls = lookup(name)
     except DetectorError:
         return _unknown(name, names())
-    return DetectorFacts(tuple(cls.defaults), _facts(cls), cls.grain)
+    counts = len(cls.channels) == 1 and cls.channels[0].utility == "*"
+    return DetectorFacts(tuple(cls.defaults), _facts(cls), cls.grain, counts)
 
 
 def _facts(cls: type[Detector]) -> tuple[str, ...]:

@@ -40,6 +40,43 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """Subjects that events make: counts of some events at one place, per value of an attribute.
+
+    Nobody lists such subjects. One comes to be with its first event, is named ``place:value``, and
+    its counts are 0 from the hour in which the first event of these kinds came at all.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Event kinds.
+    at : {"address", "grid", "community"}
+        How events are gathered: by their own place (or subject), or by the level above it.
+    by : str, optional
+        Attribute whose values are counted apart; events without it count as ``-``.
+    where : mapping of str to tuple of scalars
+        Attribute → allowed values.
+    every_s : int
+        Length of a slot; divides a day.
+    amount : str, optional
+        Attribute that says how many an event stands for; default: one each.
+    distinct : str, optional
+        Attribute (a caller, a number plate) whose different values are counted besides.
+    within_s : int
+        How far back different values are counted, and events are kept for provenance.
+    """
+
+    kinds: tuple[str, ...]
+    at: str = "grid"
+    by: str | None = None
+    where: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    every_s: int = 3600
+    amount: str | None = None
+    distinct: str | None = None
+    within_s: int = 30 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class Selector:
     """Which subjects (or places) a rule watches.
 
@@ -51,14 +88,17 @@ class Selector:
         Attribute name → allowed values.
     place_prefixes : tuple of str
         Place codes start with one of these; empty means anywhere.
-    grain : {"subject", "place"}
-        Whether an alert is about a subject or about a community.
+    grain : {"subject", "place", "series"}
+        Whether an alert is about a subject, a community, or a subject that events make.
+    series : Series, optional
+        What makes the subjects, for grain ``series``.
     """
 
     kinds: tuple[str, ...] = ()
     attrs: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     place_prefixes: tuple[str, ...] = ()
     grain: str = "subject"
+    series: Series | None = None
 
     def selects(self, kind: str, attrs: Mapping[str, Any], place: str) -> bool:
         """Return whether a subject of that kind, attributes and place is watched.

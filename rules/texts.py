@@ -24,6 +24,7 @@ channel    number of a detector's channel (0, 1, 2) as what it measures: 用水 
 thresholds of ``x.utilities``: the amounts that count as use, from the facts ``threshold_kwh``,
            ``threshold_l``, ``threshold_m3``: 0.2度电或1升水 / 0.2 kWh of electricity or 1 l of water
 either     ``{x:either|yes|no}``: one of two words by whether x is true or not 0
+word       a word of an event feed as people say it: noise → 噪声扰民 / noise
 plain      text as it is (the default)
 ========== =====================================================================================
 
@@ -43,6 +44,7 @@ from typing import Any, TypeAlias
 from rules.model import Text
 from rules.problems import listing, suggest
 from rules.scope import ALERT, Finding, Scope, Type, resolve
+from rules.words import word as known_word
 
 MAX_LENGTH = 1_000
 UNKNOWN = {"zh": "未知", "en": "unknown"}
@@ -354,6 +356,9 @@ class _Writer:
             else str(value)
         )
 
+    def word(self, value: Any) -> str:
+        return known_word(str(value), self.language)
+
     def cause(self, value: Any) -> str:
         name = str(value).partition(":")[0]
         return _CAUSES.get(name, _CAUSES["when"])[0 if self.zh else 1]
@@ -429,6 +434,7 @@ FORMATS: Mapping[str, Format] = {
     "channel": Format(_Writer.channel),
     "thresholds": Format(_Writer.thresholds, (Type.LIST,)),
     "cause": Format(_Writer.cause, (Type.STRING,)),
+    "word": Format(_Writer.word, (Type.STRING,)),
     "given": Format(_Writer.given, _ALL),
     "either": Format(_Writer.either, (Type.DOUBLE, Type.INT, Type.BOOL)),
 }

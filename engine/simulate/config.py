@@ -186,7 +186,7 @@ class TownConfig:
                 Incident("power_cut", one, 45.6, 2.25, {"declared": False}),
                 Incident("visit", "elder-0011", 46.39, 74, {"declared": False}),
                 Incident("meter_dead", "elder-0020-e", 46.3, 24 * 30),
-                Incident("complaint_surge", two, 46.5, 10, {"topic": "noise", "factor": 8}),
+                Incident("complaint_surge", two + "002", 46.5, 6, {"topic": "noise", "calls": 30}),
                 Incident("covert_run", "closed-0001", 45.94, 6.5, {"share": 0.15}),
                 Incident("covert_run", "closed-0001", 46.92, 7.5, {"share": 0.25}),
                 Incident("covert_run", "closed-0001", 47.90, 8.0, {"share": 0.25}),

@@ -115,11 +115,15 @@ def _calls(
                     and happening.details.get("topic", "noise") == topic
                 ):
                     first, last = int(happening.start_s // 3600), int(happening.end_s // 3600)
-                    extra = stream(seed, grid, f"surge {happening.start_s}").poisson(
-                        np.maximum(rate, per_day / 24)[first:last]
-                        * float(happening.details.get("factor", 5))
+                    more = np.maximum(rate, per_day / 24)[first:last]
+                    more = more * float(happening.details.get("factor", 5))
+                    if "calls" in happening.details:
+                        more = np.full(
+                            last - first, float(happening.details["calls"]) / (last - first)
+                        )
+                    count[first:last] += stream(seed, grid, f"surge {happening.start_s}").poisson(
+                        more
                     )
-                    count[first:last] += extra
             when = np.repeat(np.arange(hours), count) * 3600.0
             when += rng.uniform(0, 3600, len(when))
             who = stream(seed, grid, f"{kind} {topic} who").random(len(when))

@@ -206,8 +206,8 @@ def test_three_mistakes_are_three_messages_with_their_places() -> None:
     source = source.replace("silence.due", "silence.deu").replace("kinds:", "kindz:")
     found = problems(source)
     assert found == [
-        'rule.yaml:6:3: rule "a-rule": unknown key "kindz"; wanted one of attrs, grain, kinds, places; '
-        'did you mean "kinds"?',
+        'rule.yaml:6:3: rule "a-rule": unknown key "kindz"; wanted one of attrs, grain, kinds, '
+        'places, series; did you mean "kinds"?',
         'rule.yaml:11:15: rule "a-rule": unknown name "deu" in "silence"; wanted one of due, evidence, '
         'facts, onset_s, p_value, ready, urgency, utilities; did you mean "due"?',
         'rule.yaml:12:8: rule "a-rule": unknown word; got "orenge"; wanted one of red, orange, yellow, '
