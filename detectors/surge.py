@@ -39,10 +39,10 @@ SLOW_DAYS, FAST_HOURS, FAST_WEIGHT = 14.0, 8.0, 0.5
 PRIOR_EVENTS = 2.0
 TAIL_SHARE, TAIL_XI = 0.02, 0.2
 TAIL_PRIOR, TAIL_GAIN = 50.0, 0.002
-CUT, EXCESS = 3.0, 4.0
+CUT, EXCESS = 3.0, 1.5
 """The tail before anything was seen, in nats; it has the weight of 2,500 slots."""
 BULK_LOW, BULK_HIGH = -1.0, 0.46925795
-PRIOR_RATE = np.r_[31.0, 17.0, 0.86, 0.10, 0.017, 0.017 * 0.2 ** np.arange(1, 31)]
+PRIOR_RATE = np.r_[31.0, 23.0, 3.7, 0.76, 0.16, 0.16 * 0.2 ** np.arange(1, 31)]
 """Harmless episodes a series-year that reach each line: 600 simulated hotline series of a year, .04
 to 25 events a day, over-dispersed by the day and the hour; beyond line 5 extrapolated."""
 

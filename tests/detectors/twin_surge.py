@@ -66,7 +66,7 @@ def surge(detector: Detector, frame: Frame) -> Signals:
         usual: dict[tuple[int, int], float] = {}
         scatter: dict[tuple[bool, int], float] = {}
         level, late, past = [0.0] * 4, None, [0.0] * (span - 1)
-        cut, excess, onset, peak, n = 3.0, 4.0, NO_SLOT, 0, 0
+        cut, excess, onset, peak, n = 3.0, 1.5, NO_SLOT, 0, 0
         for t in range(frame.slots):
             x = float(frame.values[t, 0, row])
             if math.isnan(x):
