@@ -68,7 +68,7 @@ class Runner:
         rules = library.with_budgets(rules, case.budgets)
         registry = registry_of(case)
         lines: list[AlertChange] = []
-        shard = ShardRunner(registry, rules, self.config, self.calendars)
+        shard = ShardRunner(registry, rules, self.config, self.calendars, zone=case.zone)
         host = Host([shard], on_lines=lines.extend, refuse=_Refused(case))
         for record in records(case, registry):
             host.feed(record)

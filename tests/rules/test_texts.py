@@ -95,7 +95,7 @@ def test_a_test_leaves_out_zero() -> None:
 
 
 def test_a_value_of_another_kind_is_unknown() -> None:
-    for form in set(FORMATS) - {"plain", "given", "either", "level", "cause"}:
+    for form in set(FORMATS) - {"plain", "given", "either", "level", "cause", "word"}:
         assert both(f"{{x:{form}}}", "seven") == ("未知", "unknown")
 
 
