@@ -241,6 +241,9 @@ class Builder:
             fed=[channel for channel, *_ in feeds],
             **dict(spec.params),
         )
+        join = getattr(detector, "join", None)
+        if join is not None:
+            join(self._sectors(rows))
         lateness_s = max(self.lateness_s[i] for i in classes)
         phase_s = keys[classes[0]].phase_s if slot_s == keys[classes[0]].interval_s else 0
         order = {c.utility: i for i, c in enumerate(cls.channels)}
@@ -256,6 +259,20 @@ class Builder:
                 self._shared,
             )
         ]
+
+    def _sectors(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return a number per community and ``attrs.sector``: firms that are compared; −1 for none.
+
+        A sector reaches no further than its community, since that is what a shard has whole.
+        """
+        found: dict[tuple[int, str], int] = {}
+        pools = np.full(len(rows), -1, np.int32)
+        for i, row in enumerate(rows.tolist()):
+            sector = self.registry.attrs(row).get("sector")
+            if sector is not None:
+                key = (int(self.registry.subjects.community[row]), str(sector))
+                pools[i] = found.setdefault(key, len(found))
+        return pools
 
     def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
         """Return the channel that a meter class can fill, or None."""
