@@ -145,7 +145,7 @@ class Counterfactuals:
 
         All of them, though fewer would often do: the next one must not bring the same alert back.
         """
-        looks = self.shard.around.looks(watch, raised.row, raised.change.at_ns)
+        looks = self.shard.around.looks(watch, raised.row, raised.change.at_ns, past=True)
         ids = [event for look in looks.values() for event in look.events]
         if not ids and watch.series is not None:
             since_ns, until_ns = raised.life.onset_ns, raised.tip_ns

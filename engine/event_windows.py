@@ -44,14 +44,17 @@ class EventWindows:
 
     # -- looks ----------------------------------------------------------------------------
 
-    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
-        """Return what each event window of the rule sees, and arm its next change."""
+    def looks(self, watch: Watch, row: int, at_ns: int, *, past: bool = False) -> dict[str, Look]:
+        """Return what each event window of the rule sees, and arm its next change.
+
+        A look into the `past` arms nothing: what changed since has been seen.
+        """
         found: dict[str, Look] = {}
         for name, use in watch.rule.events.items():
             scope = self._scope(watch, row, use.scope)
             look = windows.look(use, self._recent.get(scope, ()), at_ns)
             found[name] = look
-            if look.next_ns is not None:
+            if look.next_ns is not None and not past:
                 index = self.shard.watches.index(watch)
                 heapq.heappush(self._looks[index], (look.next_ns, row))
         return found

@@ -195,9 +195,9 @@ class ShardSurroundings:
                 found.append(other)
         return found
 
-    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
-        """Return what each event window of the rule sees."""
-        return self.windows.looks(watch, row, at_ns)
+    def looks(self, watch: Watch, row: int, at_ns: int, *, past: bool = False) -> dict[str, Look]:
+        """Return what each event window of the rule sees, and note when that will change."""
+        return self.windows.looks(watch, row, at_ns, past=past)
 
     def named(self, watch: Watch, row: int, at_ns: int) -> Named:
         """Return how an alert on this row is named to the outside."""

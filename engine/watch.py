@@ -94,8 +94,8 @@ class Surroundings(Protocol):
     def inhibited_by(self, watch: Watch, row: int) -> str | None:
         """Return the rule whose alert keeps this one from being raised, or None."""
 
-    def looks(self, watch: Watch, row: int, at_ns: int) -> dict[str, Look]:
-        """Return what each event window of the rule sees."""
+    def looks(self, watch: Watch, row: int, at_ns: int, *, past: bool = False) -> dict[str, Look]:
+        """Return what each event window of the rule sees, and note when that will change."""
 
 
 class Watch:
@@ -334,12 +334,10 @@ class Watch:
             changed += self._evaluate_row(row, moment, around, mine, row in refuted)
         return changed
 
-    def _look(self, row: int, at_ns: int, around: Surroundings) -> dict[str, Any]:
-        """Look through the rule's event windows; return what expressions see of them."""
-        looks = around.looks(self, row, at_ns)
-        for name, look in looks.items():
+    def _look(self, row: int, at_ns: int, around: Surroundings) -> None:
+        """Look through the rule's event windows for the masks."""
+        for name, look in around.looks(self, row, at_ns).items():
             self.event_columns[name].put(row, look)
-        return {name: look.variables for name, look in looks.items()}
 
     def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
         """Return, by signal, the facts of each row."""
@@ -404,7 +402,7 @@ class Watch:
         """
         if self.rule.signals or not self.rule.events:
             return False
-        then = self.variables(row, life.raised_ns, around, {})
+        then = self.variables(row, life.raised_ns, around, {}, past=True)
         return self.compiled.decide(then).met is False
 
     def _note(
@@ -429,15 +427,25 @@ class Watch:
         return [Raised(row, c, kept, decision, variables, tip_ns) for c in changes]
 
     def variables(
-        self, row: int, at_ns: int, around: Surroundings, facts: Mapping[str, dict[str, float]]
+        self,
+        row: int,
+        at_ns: int,
+        around: Surroundings,
+        facts: Mapping[str, dict[str, float]],
+        *,
+        past: bool = False,
     ) -> dict[str, Any]:
-        """Return what the rule's expressions and texts can see of one row."""
+        """Return what the rule's expressions and texts can see of one row.
+
+        `past`: as of a time that is over, so that nothing is to be done when it changes.
+        """
+        looks = around.looks(self, row, at_ns, past=past)
         values: dict[str, Any] = {
             "subject": around.subject(self, row),
             "context": around.context(self, row, at_ns),
             "now": around.now(self, row, at_ns),
             "alerts": around.alerts(self, row),
-            **self._look(row, at_ns, around),
+            **{name: look.variables for name, look in looks.items()},
         }
         for name, use in self.rule.signals.items():
             column = self.columns[name]
