@@ -143,7 +143,7 @@ class SeriesRows:
         where = place if use.at == "address" else self._layout.at(place, use.at)
         if use.at == "address" and event.subject_id:
             where = event.subject_id
-        given = event.attrs.get(use.by) if use.by is not None else "+".join(use.kinds)
+        given = event.attrs.get(use.by) if use.by is not None else ".".join(use.kinds)
         value = NOTHING if given is None else str(given)
         name = f"{where}:{value}"
         if name not in self._row and self._values_at.get(where, 0) >= MOST_VALUES:
