@@ -277,17 +277,20 @@ class Group:
         if join is not None:
             join(np.array(series.pool, np.int32))
         self.subject_rows = np.arange(len(series), dtype=np.int32)
-        if self.last_slot is None or series.since_slot is None or self.detector.pooled:
+        if self.last_slot is None or self.detector.pooled:
             return
         # Nothing came here before, and that is known: a quiet past is what a first burst is
         # measured against.
-        first = max(series.since_slot, self.last_slot + 1 - PAST_S // self.slot_s)
+        since = np.array(series.since[old:], np.int64)
+        first = max(int(since.min()), self.last_slot + 1 - PAST_S // self.slot_s)
         past = [local(slot) for slot in range(first, self.last_slot + 1)]
         if not past:
             return
         columns = [np.concatenate(column) for column in zip(*past, strict=True)]
         channels = len(self.detector.channels)
         zeros = np.zeros((len(past), channels, more), np.float32)
+        unknown = (first + np.arange(len(past)))[:, None] < since
+        zeros[np.broadcast_to(unknown[:, None, :], zeros.shape)] = np.nan
         params: dict[str, Any] = dict(self.detector.params)
         fresh = type(self.detector)(more, interval_s=self.slot_s, zone=zone, key=key, **params)
         fresh.step(Frame(first, zeros, columns[0], columns[1], columns[2]))

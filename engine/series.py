@@ -79,8 +79,9 @@ class SeriesRows:
         self.zone: list[int] = []
         self.pool: list[int] = []
         """The grid × value each row belongs to, for detectors that compare like with like."""
-        self.since_slot: int | None = None
-        """Slot of the feed's first event: before it nothing is known, after it none is zero."""
+        self.since: list[int] = []
+        """Slot of the first event that the row's community ever had of these kinds: before it
+        nothing is known, after it none is zero."""
         self.closed_slot: int | None = None
         self.late = 0
         """Events whose slot had been counted already; they are kept, but not counted."""
@@ -90,6 +91,7 @@ class SeriesRows:
         self._row: dict[str, int] = {}
         self._pool: dict[str, int] = {}
         self._values_at: dict[str, int] = {}
+        self._began: dict[str, int] = {}
         self._open: dict[int, dict[int, float]] = {}
         self._recent: dict[int, list[Happening]] = {}
 
@@ -112,23 +114,18 @@ class SeriesRows:
     # -- events ---------------------------------------------------------------------------
 
     def take(self, event: Event, place: str) -> int | None:
-        """Count an event at a place code; return its row, or None if it is not for these.
-
-        Every shard of a district sees every event, so all know since when the feed has been there.
-        """
+        """Count an event at a place code; return its row, or None if it is not for these."""
         use = self.use
         if event.kind not in use.kinds or any(
             event.attrs.get(name) not in allowed for name, allowed in use.where.items()
         ):
             return None
-        slot = event.ts_ns // self.slot_ns
-        if self.since_slot is None:
-            self.since_slot = slot
         if not place or not self._owns(place):
             return None
         if self.key.places and not place.startswith(self.key.places):
             return None
-        row = self._row_of(event, place)
+        slot = event.ts_ns // self.slot_ns
+        row = self._row_of(event, place, slot)
         if self.closed_slot is not None and slot <= self.closed_slot:
             self.late += 1
         else:
@@ -138,7 +135,7 @@ class SeriesRows:
         self._recent.setdefault(row, []).append(happening)
         return row
 
-    def _row_of(self, event: Event, place: str) -> int:
+    def _row_of(self, event: Event, place: str, slot: int) -> int:
         use = self.use
         where = place if use.at == "address" else self._layout.at(place, use.at)
         if use.at == "address" and event.subject_id:
@@ -158,6 +155,9 @@ class SeriesRows:
             self.places.append(shown)
             self.values.append(value)
             self.zone.append(self._zone_of(shown))
+            # A community is always in one shard, whatever their number: its first event is the
+            # same for all.
+            self.since.append(self._began.setdefault(self._layout.shard_key(place), slot))
             self.pool.append(self._pool.setdefault(pool, len(self._pool)))
         return row
 
@@ -171,9 +171,7 @@ class SeriesRows:
     def frame(self, slot: int, channels: Sequence[Channel]) -> NDArray[np.float32]:
         """Return the values of a slot, shape (1, C, N), and count it no further."""
         values = np.zeros((1, len(channels), len(self)), np.float32)
-        if self.since_slot is None or slot < self.since_slot:
-            values[:] = np.nan
-            return values
+        values[:, :, np.array(self.since, np.int64) > slot] = np.nan
         counts = self._open.get(slot, {})
         for c, channel in enumerate(channels):
             if channel.utility == "different":
@@ -234,7 +232,7 @@ class SeriesRows:
             "pool": [self.pool, sorted(self._pool.items())],
             "values_at": sorted(self._values_at.items()),
             "zone": self.zone,
-            "since": self.since_slot,
+            "since": [self.since, sorted(self._began.items())],
             "closed": self.closed_slot,
             "late": self.late,
             "open": [[s, sorted(c.items())] for s, c in sorted(self._open.items())],
@@ -254,7 +252,9 @@ class SeriesRows:
         self._pool = {str(k): int(v) for k, v in state["pool"][1]}
         self._values_at = {str(k): int(v) for k, v in state["values_at"]}
         self.zone = [int(z) for z in state["zone"]]
-        self.since_slot, self.closed_slot = state["since"], state["closed"]
+        self.since = [int(s) for s in state["since"][0]]
+        self._began = {str(k): int(s) for k, s in state["since"][1]}
+        self.closed_slot = state["closed"]
         self.late = int(state["late"])
         self._open = {int(s): {int(r): float(n) for r, n in c} for s, c in state["open"]}
         self._recent = {int(row): [Happening(*e) for e in held] for row, held in state["recent"]}

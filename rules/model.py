@@ -44,7 +44,7 @@ class Series:
     """Subjects that events make: counts of some events at one place, per value of an attribute.
 
     Nobody lists such subjects. One comes to be with its first event, is named ``place:value``, and
-    its counts are 0 from the hour in which the first event of these kinds came at all.
+    its counts are 0 from the hour in which its community first had an event of these kinds.
 
     Parameters
     ----------
