@@ -122,6 +122,9 @@ class SeriesRows:
             return None
         if not place or not self._owns(place):
             return None
+        grid = self._layout.length("grid") if "grid" in self._layout.levels else 0
+        if use.at == "address" and not event.subject_id and len(place) <= grid:
+            return None
         if self.key.places and not place.startswith(self.key.places):
             return None
         slot = event.ts_ns // self.slot_ns
@@ -137,8 +140,9 @@ class SeriesRows:
 
     def _row_of(self, event: Event, place: str, slot: int) -> int:
         use = self.use
-        where = place if use.at == "address" else self._layout.at(place, use.at)
-        if use.at == "address" and event.subject_id:
+        own = use.at in ("address", "place")
+        where = place if own else self._layout.at(place, use.at)
+        if own and event.subject_id:
             where = event.subject_id
         given = event.attrs.get(use.by) if use.by is not None else ".".join(use.kinds)
         value = NOTHING if given is None else str(given)
@@ -149,7 +153,7 @@ class SeriesRows:
         if row is None:
             row = self._row[name] = len(self.ids)
             self._values_at[where] = self._values_at.get(where, 0) + 1
-            shown = place if use.at == "address" else where
+            shown = place if own else where
             pool = f"{self._layout.at(shown, 'grid')}:{value}"
             self.ids.append(name)
             self.places.append(shown)

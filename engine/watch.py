@@ -155,7 +155,6 @@ class Watch:
         old, n = len(self.rows), len(self.series)
         self.key = np.concatenate([self.key[:old], self.series.keys(old)])
         self.rows = np.arange(n, dtype=np.int32)
-        self.latched = np.concatenate([self.latched, np.full(n - old, NO_SLOT, np.int32)])
         for link in self.links:
             link.grow(n)
         for column in self.columns.values():

@@ -86,7 +86,12 @@ def _say(text: Text, lang: str) -> str:
     return text.zh if lang == "zh" else text.en
 
 
-_AT = {"address": ("地址", "address"), "grid": ("网格", "grid"), "community": ("社区", "community")}
+_AT = {
+    "address": ("地址", "address"),
+    "place": ("地点", "place"),
+    "grid": ("网格", "grid"),
+    "community": ("社区", "community"),
+}
 
 
 def _shown(value: object) -> str:

@@ -46,8 +46,9 @@ _SERIES = Record(
     {
         "kind": Entry(Many(_KIND, least=1), "Kinds of event.", required=True),
         "at": Entry(
-            OneOf(("address", "grid", "community")),
-            "Where events are gathered: at their own place (or subject), or at the level above.",
+            OneOf(("address", "place", "grid", "community")),
+            "Where events are gathered: at their address (a subject, or a place within a grid; "
+            "others do not count), at their own place of any level, at its grid or community.",
             "grid",
         ),
         "by": Entry(

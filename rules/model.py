@@ -50,8 +50,9 @@ class Series:
     ----------
     kinds : tuple of str
         Event kinds.
-    at : {"address", "grid", "community"}
-        How events are gathered: by their own place (or subject), or by the level above it.
+    at : {"address", "place", "grid", "community"}
+        How events are gathered: by their address (a subject, or a place within a grid; events
+        without one do not count), by their own place whatever its level, by its grid or community.
     by : str, optional
         Attribute whose values are counted apart; events without it count as ``-``.
     where : mapping of str to tuple of scalars

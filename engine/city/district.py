@@ -63,7 +63,15 @@ class District:
     def runner(self, shard: int) -> ShardRunner:
         """Return a fresh runner of a shard."""
         registry = self.routing.registries([shard])[shard]
-        return ShardRunner(registry, self.rules, self.config, library.calendars(), tick=self.tick_s)
+        return ShardRunner(
+            registry,
+            self.rules,
+            self.config,
+            library.calendars(),
+            tick=self.tick_s,
+            share=(shard, self.routing.shards),
+            zone=(self.routing.whole.zones or ["UTC"])[0],
+        )
 
     def open_store(self) -> Store:
         """Open the district's store, with its workers entered."""
