@@ -189,8 +189,8 @@ class CurveArchive:
             self._classes.append(Ring.create(folder / name, head))
         self._groups: dict[int, Ring] = {}
         for g, group in enumerate(shard.groups):
-            if group.detector.grain != "subject":
-                continue
+            if group.detector.grain != "subject" or group.series is not None:
+                continue  # rows that events make have no curve of their own
             rows = [owners[s] for s in group.subject_rows.tolist()]
             head = {
                 "kind": "signal",

@@ -43,6 +43,10 @@ def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
     for unless in rule.unless:
         left = tuple(u for u in rule.unless if u != unless)
         yield f"not unless {unless.label}", replace(rule, unless=left)
+    series = rule.subjects.series
+    if series is not None and series.where and not rule.signals:
+        every = replace(rule.subjects, series=replace(series, where={}))
+        yield "whatever the events say", replace(rule, subjects=every)
     for name, use in rule.events.items():
         yield f"events {name} forgotten at once", _with_events(rule, name, use)
 

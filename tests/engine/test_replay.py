@@ -124,7 +124,9 @@ def _host(town: Path, kept: Kept, shards: int = 1) -> Host:
     parts = partition(meters, subjects, layout, shards)
     tick = tick_s(config, [(c.interval_s, c.phase_s, c.interval_s) for c in whole.classes])
     runners = [
-        ShardRunner(p, rules, config, calendars, tick=tick) for p in parts if len(p.subjects)
+        ShardRunner(p, rules, config, calendars, tick=tick, share=(i, shards), zone=whole.zones[0])
+        for i, p in enumerate(parts)
+        if len(p.subjects)
     ]
     parts = [p for p in parts if len(p.subjects)]
     return Host(runners, on_lines=kept.take_lines, refuse=kept, routes=routes(whole, parts))
