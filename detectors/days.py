@@ -8,6 +8,7 @@ put in place; later ones are counted by the engine and left, since a day needs o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +40,10 @@ UNSET = -(2**31)
 """Day and slot of a row that has seen nothing."""
 
 
-def day_fields() -> dict[str, Field]:
-    """Return the state that :func:`keep_hour` works on."""
+def day_fields(fed: Sequence[int]) -> dict[str, Field]:
+    """Return the state that :func:`keep_hour` works on, for the channels that are fed."""
     return {
-        "hours": Field("u1", (2, HOURS), fill=OFF),
+        "hours": Field("u1", (len(fed), HOURS), fill=OFF),
         "day": Field("i4", fill=UNSET),
         "midnight": Field("i4", fill=UNSET),
         "known": Field("u2"),
@@ -56,11 +57,14 @@ class Days(NamedTuple):
     day: NDArray[np.int32]
     midnight: NDArray[np.int32]
     known: NDArray[np.uint16]
+    fed: NDArray[np.int64]
+    """Channel of each of the first axis of `hours`."""
 
 
-def days_of(state: State) -> Days:
+def days_of(state: State, fed: Sequence[int]) -> Days:
     """Return the views of a detector's state."""
-    return Days(state["hours"], state["day"], state["midnight"], state["known"])
+    channels = np.array(fed, np.int64)
+    return Days(state["hours"], state["day"], state["midnight"], state["known"], channels)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -82,14 +86,17 @@ def keep_hour(d: Days, n: int, values: NDArray[np.float32], slot: int, hour: int
         d.day[n] = day
         d.midnight[n] = slot - hour
         d.hours[n] = OFF
-    for c in range(2):
+    for k in range(len(d.fed)):
+        c = d.fed[k]
         if not math.isnan(values[c]):
-            d.hours[n, c, hour] = encode(values[c], UNIT[c])
+            d.hours[n, k, hour] = encode(values[c], UNIT[c])
 
 
 @njit(cache=True, nogil=True)
-def read_day(day: NDArray[np.uint8]) -> tuple[float, float, float, float, float]:
-    """Return what a day (2, 24) says.
+def read_day(
+    day: NDArray[np.uint8], fed: NDArray[np.int64]
+) -> tuple[float, float, float, float, float]:
+    """Return what a day (fed channels, 24) says.
 
     Returns
     -------
@@ -104,12 +111,13 @@ def read_day(day: NDArray[np.uint8]) -> tuple[float, float, float, float, float]
     seen = np.zeros(HOURS, np.uint8)
     used = np.zeros(HOURS, np.uint8)
     amount = np.full(2, np.nan)
-    for c in range(2):
+    for k in range(len(fed)):
+        c = fed[k]
         known, least, base = 0, np.inf, np.inf
         for h in range(HOURS):
-            if day[c, h] != OFF:
+            if day[k, h] != OFF:
                 known += 1
-                x = decode(day[c, h], UNIT[c])
+                x = decode(day[k, h], UNIT[c])
                 if x < least:
                     least, base = x, least
                 elif x < base:
@@ -119,8 +127,8 @@ def read_day(day: NDArray[np.uint8]) -> tuple[float, float, float, float, float]
         total = 0.0
         margin = max(MARGIN[c], OF_BASE * base)
         for h in range(HOURS):
-            if day[c, h] != OFF:
-                above = decode(day[c, h], UNIT[c]) - base
+            if day[k, h] != OFF:
+                above = decode(day[k, h], UNIT[c]) - base
                 total += max(above, 0.0)
                 seen[h] = 1
                 if above > margin:
@@ -139,12 +147,14 @@ def read_day(day: NDArray[np.uint8]) -> tuple[float, float, float, float, float]
     return float(known_h), active * full, night * full_night, amount[0], amount[1]
 
 
-def amend_day(state: State, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
+def amend_day(
+    state: State, fed: Sequence[int], slot: int, rows: IntArray, values: NDArray[np.float32]
+) -> None:
     """Put late values (C, M) into the present day; those of earlier days are left."""
     hour = slot - state["midnight"][rows].astype(np.int64)
     fits = (hour >= 0) & (hour < HOURS)
-    for c in range(2):
+    for k, c in enumerate(fed):
         code = np.full(len(rows), OFF, np.uint8)
         known = fits & ~np.isnan(values[c])
         code[known] = [encode(v, UNIT[c]) for v in values[c, known].tolist()]
-        state["hours"][rows[fits], c, hour[fits]] = code[fits]
+        state["hours"][rows[fits], k, hour[fits]] = code[fits]

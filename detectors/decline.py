@@ -105,7 +105,7 @@ def _close_week(w: Weeks, s: Shift, n: int, slot: int, m: Manner) -> None:
 @njit(cache=True, nogil=True)
 def _close_day(d: Days, w: Weeks, n: int) -> None:
     """Add the day that is over to the present week."""
-    known, active, _, _, litres = read_day(d.hours[n])
+    known, active, _, _, litres = read_day(d.hours[n], d.fed)
     if known < KNOWN_H:
         return
     d.known[n] = min(d.known[n] + 1, 60_000)
@@ -171,7 +171,7 @@ class Decline(Detector):
 
     def _fields(self) -> Mapping[str, Field]:
         return {
-            **day_fields(),
+            **day_fields(self.fed),
             **shift_fields(MANNER),
             "week": Field("i2"),
             "sum": Field("f4"),
@@ -183,7 +183,7 @@ class Decline(Detector):
         return Weeks(*(self.state[name] for name in Weeks._fields))
 
     def _step(self, frame: Frame, out: Signals) -> None:
-        days, weeks, shift = days_of(self.state), self._weeks(), shift_of(self.state)
+        days, weeks, shift = days_of(self.state, self.fed), self._weeks(), shift_of(self.state)
         for t in range(frame.slots):
             _step(
                 days, weeks, shift, MANNER, frame.first_slot + t, frame.values[t], self.zone,
@@ -192,7 +192,7 @@ class Decline(Detector):
             )  # fmt: skip
 
     def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
-        amend_day(self.state, slot, rows, values)
+        amend_day(self.state, self.fed, slot, rows, values)
 
     def _current(self, rows: IntArray, out: Signals) -> None:
         ready = self.state["known"][rows] >= self.params["ready_d"]

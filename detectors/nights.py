@@ -68,7 +68,7 @@ def figure_of(active: float, night: float) -> float:
 @njit(cache=True, nogil=True)
 def _close_day(d: Days, s: Shift, n: int, m: Manner) -> None:
     """Judge and learn the day that is over."""
-    known, active, night, _, _ = read_day(d.hours[n])
+    known, active, night, _, _ = read_day(d.hours[n], d.fed)
     if known < KNOWN_H:
         return
     d.known[n] = min(d.known[n] + 1, 60_000)
@@ -126,10 +126,10 @@ class Nights(Detector):
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": READY_D}
 
     def _fields(self) -> Mapping[str, Field]:
-        return {**day_fields(), **shift_fields(MANNER)}
+        return {**day_fields(self.fed), **shift_fields(MANNER)}
 
     def _step(self, frame: Frame, out: Signals) -> None:
-        days, shift = days_of(self.state), shift_of(self.state)
+        days, shift = days_of(self.state, self.fed), shift_of(self.state)
         for t in range(frame.slots):
             _step(
                 days, shift, MANNER, frame.first_slot + t, frame.values[t], self.zone,
@@ -138,7 +138,7 @@ class Nights(Detector):
             )  # fmt: skip
 
     def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
-        amend_day(self.state, slot, rows, values)
+        amend_day(self.state, self.fed, slot, rows, values)
 
     def _current(self, rows: IntArray, out: Signals) -> None:
         ready = self.state["known"][rows] >= self.params["ready_d"]

@@ -192,7 +192,7 @@ def _use(p: People, s: Shift, n: int, c: int, amount: float) -> None:
 @njit(cache=True, nogil=True)
 def _close_day(d: Days, s: Shift, p: People, n: int, vacant_d: float, m: Manner) -> None:
     """Judge and learn the day that is over."""
-    known, active, _, kwh, litres = read_day(d.hours[n])
+    known, active, _, kwh, litres = read_day(d.hours[n], d.fed)
     if known < KNOWN_H:
         return
     slot = d.midnight[n]
@@ -289,7 +289,7 @@ class Occupancy(Detector):
 
     def _fields(self) -> Mapping[str, Field]:
         return {
-            **day_fields(),
+            **day_fields(self.fed),
             **shift_fields(MANNER),
             # log10 odds of "lived in" against "vacant", and the state that they turned to last
             "odds": Field("f4"),
@@ -308,7 +308,7 @@ class Occupancy(Detector):
         return People(*(self.state[name] for name in People._fields))
 
     def _step(self, frame: Frame, out: Signals) -> None:
-        days, shift, people = days_of(self.state), shift_of(self.state), self._people()
+        days, shift, people = days_of(self.state, self.fed), shift_of(self.state), self._people()
         for t in range(frame.slots):
             _step(
                 self.change, days, shift, people, MANNER, frame.first_slot + t, frame.values[t],
@@ -318,10 +318,10 @@ class Occupancy(Detector):
             )  # fmt: skip
 
     def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
-        amend_day(self.state, slot, rows, values)
+        amend_day(self.state, self.fed, slot, rows, values)
 
     def _current(self, rows: IntArray, out: Signals) -> None:
-        days, shift, people = days_of(self.state), shift_of(self.state), self._people()
+        days, shift, people = days_of(self.state, self.fed), shift_of(self.state), self._people()
         for at, n in enumerate(rows.tolist()):
             if days.known[n] >= self.params["ready_d"]:
                 _say(
