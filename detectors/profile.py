@@ -6,7 +6,7 @@ day on each earlier day; the distance to the nearest of them says how new the sh
 is usual the row shows itself: ranks up to its 98 % quantile, a generalised Pareto tail beyond.
 A shape that was seen once is in the dictionary and no longer rare.
 
-1,385 bytes a row with 28 days of 24 bins; rules that watch many homes set fewer `bins`.
+1,387 bytes a row with 28 days of 24 bins; rules that watch many homes set fewer `bins`.
 
 References
 ----------
@@ -46,9 +46,12 @@ from detectors.seasonal import UNSEEN, decode, encode
 DAY_S = 86_400
 LEAST_KNOWN = 0.75
 """Share of the bins that two days must both know to be compared."""
+LEAST_DAYS = 7
+"""Earlier days that a day must be compared with before its distance means anything."""
 TAIL_SHARE, TAIL_XI, TAIL_GAIN = 0.02, 0.2, 0.02
 BULK_LOW, BULK_HIGH = -1.0, 0.46925795
-"""As in `seasonal`: the bulk's ranks and the tail beyond its 98 % quantile."""
+"""As in `seasonal`: the bulk's ranks and the tail beyond its 98 % quantile. The tail follows
+quickly, so that p-values hold on homes that change; the price is modest evidence for one odd day."""
 CUT, EXCESS = 2.0, 0.25
 """Quantile and mean excess of the distance, in usual distances, before the row showed its own."""
 TYPICAL_DAYS = 14.0
@@ -70,10 +73,10 @@ PRIOR_RATE = np.exp(
 def nearest(ring, now, bins):
     """Return the smallest mean distance of the day that ended in bin `now` to an earlier day.
 
-    NaN where no day can be compared.
+    NaN where fewer than :data:`LEAST_DAYS` can be compared: a Sunday must have met a Sunday.
     """
     length = len(ring)
-    least = np.nan
+    least, days = np.inf, 0
     need = LEAST_KNOWN * bins
     for back in range(bins, length - bins + 1, bins):
         total, known = 0.0, 0
@@ -82,9 +85,10 @@ def nearest(ring, now, bins):
             if a != UNSEEN and b != UNSEEN:
                 total += abs(decode(a) - decode(b))
                 known += 1
-        if known >= need and not total / known >= least:
-            least = total / known
-    return least
+        if known >= need:
+            days += 1
+            least = min(least, total / known)
+    return least if days >= LEAST_DAYS else np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -165,7 +169,7 @@ class Profile(Detector):
     Parameters
     ----------
     warm_up : float
-        Days that were compared before a row has scores.
+        Days that were compared before a row has scores; comparing begins after a week.
     days : float
         Days that a row remembers; four weeks hold every kind of day.
     bins : float
@@ -179,15 +183,15 @@ class Profile(Detector):
 
     name = "profile"
     interval_s_allowed = (60, DAY_S // 4)
-    defaults: ClassVar[Mapping[str, float]] = {"warm_up": 7.0, "days": 28.0, "bins": 24.0}
+    defaults: ClassVar[Mapping[str, float]] = {"warm_up": 1.0, "days": 28.0, "bins": 24.0}
     grid = EVIDENCE_LINES
     prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
 
     def _configure(self) -> None:
         p = self.params
-        if not (p["warm_up"] > 0 and 3 <= p["days"] <= 400 and p["bins"] >= 4):
+        if not (p["warm_up"] > 0 and 9 <= p["days"] <= 400 and p["bins"] >= 4):
             raise DetectorError(
-                f"{self.name}: wanted warm_up > 0, 3 <= days <= 400, bins >= 4, got {p}"
+                f"{self.name}: wanted warm_up > 0, 9 <= days <= 400, bins >= 4, got {p}"
             )
         self._per_day = DAY_S // self.interval_s
         self._bins = min(int(p["bins"]), self._per_day)

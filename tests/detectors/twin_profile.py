@@ -21,7 +21,7 @@ def nearest(curve, now, bins, days):
         ]
         if len(pairs) >= 0.75 * bins:
             found.append(sum(abs(a - b) for a, b in pairs) / len(pairs))
-    return min(found, default=None)
+    return min(found) if len(found) >= 7 else None
 
 
 class Row:
