@@ -19,10 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from connectors.merge import Log
+from connectors.records import LogRecord, ReadingBlock, Tick
 from engine.config import Config
+from engine.host import Host
 from engine.replay import Replay, ReplayOptions, ReplayResult
 from engine.reporting import write_replay_report
 from engine.simulate import Town, TownConfig
+from engine.store import Store
 from rules.alerts import AlertChange
 
 REAL = (
@@ -31,6 +35,7 @@ REAL = (
     ("uk-electricity-hdd-only-hourly-sample-2", date(2013, 3, 4), "330199002001001"),
 )
 DAYS = 50
+BEAT_S = 0.25
 
 
 class DemoError(RuntimeError):
@@ -48,6 +53,8 @@ class DemoTown:
     subjects: str
     places: str
     workers: str
+    contacts: str
+    truth: str
     live_from_ns: int
     real: tuple[str, ...]
     simulated: int
@@ -112,6 +119,8 @@ def build(folder: Path, seed: int = 7) -> DemoTown:
         subjects=str(paths["subjects"]),
         places=str(paths["places"]),
         workers=str(paths["workers"]),
+        contacts=str(paths["contacts"]),
+        truth=str(paths["truth"]),
         live_from_ns=data.live_from_ns,
         real=tuple(real),
         simulated=len(data.subjects),
@@ -139,50 +148,113 @@ def _write_real(sample: Path, first: date, start: date, meter_id: str, target: P
 
 
 class Pace:
-    """Slows event time down once the live days begin, so that people can watch.
+    """Event time of the live days, so many times as fast as the wall clock.
 
     Parameters
     ----------
     live_from_ns : int
         Where history ends.
     speed : float
-        Event seconds per second from then on; 0 runs as fast as it goes.
+        Event seconds per second from then on.
     """
 
     def __init__(self, live_from_ns: int, speed: float) -> None:
         self.live_from_ns = live_from_ns
         self.speed = speed
         self._began: float | None = None
+        self._ended_ns: int | None = None
 
-    def wait(self, clock_ns: int | None) -> None:
-        """Sleep until event time may be where it is."""
-        if not self.speed or clock_ns is None or clock_ns < self.live_from_ns:
-            return
-        now = time.monotonic()
+    def begin(self) -> None:
+        """Let the live days begin now."""
+        self._began = time.monotonic()
+
+    def end(self, clock_ns: int) -> None:
+        """Stand still: there is no more data."""
+        self._ended_ns = clock_ns
+
+    def now_ns(self) -> int:
+        """Return event time."""
+        if self._ended_ns is not None:
+            return self._ended_ns
         if self._began is None:
-            self._began = now
-        due = self._began + (clock_ns - self.live_from_ns) / 1e9 / self.speed
-        if due > now:
-            time.sleep(due - now)
+            return self.live_from_ns
+        return self.live_from_ns + int((time.monotonic() - self._began) * self.speed * 1e9)
+
+    def running(self) -> float:
+        """Return how fast event time runs now."""
+        return self.speed if self._began is not None and self._ended_ns is None else 0.0
 
 
-def run(
-    town: DemoTown,
-    config: Config,
-    *,
-    store: str,
-    on_lines: Callable[[Sequence[AlertChange]], None],
-    on_progress: Callable[[int, int | None], None],
-    speed: float,
-) -> tuple[Replay, ReplayResult]:
-    """Replay the town: history as fast as it goes, the live days at `speed`."""
-    pace = Pace(town.live_from_ns, speed)
+class Performance(Replay):
+    """A replay that people watch: history at full speed, then the live days at a pace.
 
-    def progress(rows: int, clock_ns: int | None) -> None:
-        on_progress(rows, clock_ns)
-        pace.wait(clock_ns)
+    What people report on the console comes into the log while it runs, as it does live.
 
-    options = ReplayOptions(
+    Parameters
+    ----------
+    options, config, on_lines
+        As of a replay.
+    pace : Pace
+    on_live : callable
+        Called once, between history and the live days.
+    """
+
+    def __init__(
+        self,
+        options: ReplayOptions,
+        config: Config,
+        *,
+        on_lines: Callable[[Sequence[AlertChange]], None],
+        pace: Pace,
+        on_live: Callable[[], None],
+    ) -> None:
+        super().__init__(options, config, on_lines=on_lines)
+        self.pace = pace
+        self._on_live = on_live
+
+    def _loop(self, log: Log, host: Host, store: Store | None) -> bool:
+        live = False
+        for record in log:
+            end_ns = _last_ns(record)
+            if not live and end_ns >= self.pace.live_from_ns:
+                live = True
+                self._on_live()
+                self.pace.begin()
+            while live and self.pace.now_ns() < end_ns and not self._stopping:
+                self._take_reports(host, store, end_ns)
+                time.sleep(BEAT_S)
+            if self._stopping:
+                return False
+            host.feed(record)
+            rows = len(record) if isinstance(record, ReadingBlock) else 1
+            self.rows += rows
+            if self.on_progress is not None:
+                self.on_progress(rows, host.clock_ns)
+        self.pace.end(host.clock_ns or self.pace.live_from_ns)
+        while live and not self._stopping:
+            time.sleep(BEAT_S)
+        return True
+
+    def _take_reports(self, host: Host, store: Store | None, before_ns: int) -> None:
+        """Move the clock, and feed what people reported."""
+        now = max(min(self.pace.now_ns(), before_ns), host.clock_ns or 0)
+        if store is not None:
+            for told in store.register.take(self._shard, self._epoch, self.rows, now):
+                host.feed(told.record)
+        tick_ns = host.shards[0].tick_ns
+        if now // tick_ns > (host.clock_ns or 0) // tick_ns:
+            host.feed(Tick(now))
+
+
+def _last_ns(record: LogRecord) -> int:
+    if isinstance(record, ReadingBlock):
+        return int(record.arrival_ns[-1])
+    return record.arrival_ns
+
+
+def options_of(town: DemoTown, store: str, block_rows: int = 4_096) -> ReplayOptions:
+    """Return what the demo replays, and where its results go."""
+    return ReplayOptions(
         readings=town.readings,
         events=(town.events,),
         meters=town.meters,
@@ -193,10 +265,41 @@ def run(
         report=str(town.folder / "report.html"),
         quarantine=str(town.folder / "quarantine.csv"),
         store=store,
-        block_rows=4_096,
+        block_rows=block_rows,
     )
-    replay = Replay(options, config, on_lines=on_lines)
-    replay.on_progress = progress
+
+
+def run(
+    town: DemoTown,
+    config: Config,
+    *,
+    store: str,
+    on_lines: Callable[[Sequence[AlertChange]], None],
+    on_progress: Callable[[int, int | None], None],
+) -> tuple[Replay, ReplayResult]:
+    """Replay the town as fast as it goes."""
+    replay = Replay(options_of(town, store), config, on_lines=on_lines)
+    replay.on_progress = on_progress
+    result = replay.run()
+    write_replay_report(str(replay.options.report), replay, result)
+    return replay, result
+
+
+def perform(
+    town: DemoTown,
+    config: Config,
+    *,
+    store: str,
+    on_lines: Callable[[Sequence[AlertChange]], None],
+    on_progress: Callable[[int, int | None], None],
+    on_live: Callable[[], None],
+    pace: Pace,
+) -> tuple[Replay, ReplayResult]:
+    """Replay the town for people to watch, until they end it."""
+    # Small blocks: a watched minute is a few rows.
+    options = options_of(town, store, block_rows=512)
+    replay = Performance(options, config, on_lines=on_lines, pace=pace, on_live=on_live)
+    replay.on_progress = on_progress
     result = replay.run()
     write_replay_report(str(options.report), replay, result)
     return replay, result

@@ -27,6 +27,7 @@ from engine import library
 from engine.config import Config
 from engine.curves import CurveArchive
 from engine.drops import Drops, arrived, is_events, unread
+from engine.escalation import Escalator
 from engine.host import Host
 from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
@@ -89,6 +90,7 @@ class Live:
         zone = (self.registry.zones or ["UTC"])[0]
         self.store = open_store(config.store, self.rules, config, workers, zone)
         self.epoch = self.store.claim(SHARD)
+        self.escalator = Escalator(self.store, f"run {SHARD}", settings=config.console)
         self.folder = SnapshotFolder(Path(config.snapshots))
         self.journal = Journal(Path(config.snapshots) / "journal.log")
         shard = ShardRunner(self.registry, self.rules, config, library.calendars())
@@ -193,7 +195,7 @@ class Live:
         now = self.now_ns()
         if now // self._tick_ns > (self.host.clock_ns or 0) // self._tick_ns:
             self.feed(Tick(now))  # within a tick nothing can become due
-        self.store.tasks.tick(now)
+        self.escalator.turn(now)
         return rows
 
     def now_ns(self) -> int:

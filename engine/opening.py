@@ -11,7 +11,7 @@ from engine.desk import Desk
 from engine.hours import CalendarHours, WorkHours, work_days
 from engine.inputs import layout_of
 from engine.roster import GRIDWORKER, Worker
-from engine.store import Store
+from engine.store import Store, Vault
 from rules.model import RuleSet
 
 SHIFTS = {"day": "08:00-20:00", "night": "20:00-08:00", "always": "", "": ""}
@@ -32,11 +32,16 @@ def desk_of(rules: RuleSet, config: Config, zone: str = "Asia/Shanghai") -> Desk
 
 
 def open_store(
-    url: str, rules: RuleSet, config: Config, workers: str | None, zone: str = "Asia/Shanghai"
+    url: str,
+    rules: RuleSet,
+    config: Config,
+    workers: str | None,
+    zone: str = "Asia/Shanghai",
+    vault: Vault | None = None,
 ) -> Store:
     """Open a store with a desk for these rules, and enter the workers of a file."""
     desk = desk_of(rules, config, zone)
-    store = Store.open(url, desk=desk)
+    store = Store.open(url, desk=desk, vault=vault)
     if workers is not None:
         store.rosters.put_workers(workers_of(workers))
     return store

@@ -115,7 +115,7 @@ class ReplayOptions:
             "budgets": dict(sorted(self.budgets.items())),
             "from_ns": self.from_ns,
             "to_ns": self.to_ns,
-            "config": config.model_dump(mode="json", exclude={"personal_data_key"}),
+            "config": config.model_dump(mode="json", exclude={"personal_data_key", "console"}),
         }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
+from connectors.people import read_contacts
 from engine.config import Config
 from engine.places import PlaceTree
 from engine.registry import Registry
@@ -42,3 +44,36 @@ def enter_watched(store: Store, registry: Registry, tree: PlaceTree) -> None:
             PlaceRow(code, layout.parent(code), name, layout.level(code))
             for code, name in tree.names.items()
         )
+
+
+def enter_contacts(store: Store, path: str, at_ns: int) -> int:
+    """Seal the contacts of a file with consent; return of how many subjects.
+
+    Those without consent are left out, and what was kept of them is erased. A file that was taken
+    before is not read again.
+    """
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if store.books.job("contacts") == digest:
+        return 0
+    table = read_contacts(path)
+    people: dict[str, list[dict[str, Any]]] = {}
+    refused: set[str] = set()
+    rows = zip(
+        table.subject_id.to_pylist(), table.order.tolist(), table.relation.to_pylist(),
+        table.phone.to_pylist(), table.consent.tolist(), strict=True,
+    )  # fmt: skip
+    for subject, order, relation, phone, consent in rows:
+        if consent:
+            one = {"order": int(order), "relation": relation, "phone": phone}
+            people.setdefault(subject, []).append(one)
+        else:
+            refused.add(subject)
+    for subject, contacts in people.items():
+        contacts.sort(key=lambda c: c["order"])
+        own = next((c["phone"] for c in contacts if c["relation"] == "self"), None)
+        values: dict[str, Any] = {"contacts": contacts} | ({"phone": own} if own else {})
+        store.people.put(subject, values, by="contacts file", at_ns=at_ns, purpose="welfare checks")
+    for subject in sorted(refused - people.keys()):
+        store.people.forget(subject, by="contacts file", at_ns=at_ns)
+    store.books.note_job("contacts", digest, at_ns)
+    return len(people)

@@ -11,22 +11,32 @@ import click
 
 if TYPE_CHECKING:
     from engine.demo import DemoTown
+    from engine.replay import ReplayResult
     from rules.alerts import AlertChange
 
 MARKS = {"red": "●", "orange": "▲", "yellow": "■", "blue": "◆"}
 STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow", "blue": "blue"}
-LIVE_SECONDS = 12.0
-"""How long the live days take on a terminal."""
+SPEED = 120.0
+"""Event seconds per second of the live days, on a terminal."""
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="Print the summary and end, also on a terminal.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".demo"), show_default=True)
-def demo(once: bool, folder: Path) -> int:
+@click.option(
+    "--speed",
+    type=click.FloatRange(1, 100_000),
+    default=SPEED,
+    show_default=True,
+    help="Event seconds per second of the live days.",
+)
+@click.option("--port", type=click.IntRange(0, 65_535), default=8460, show_default=True)
+def demo(once: bool, folder: Path, speed: float, port: int) -> int:
     """Show the main job on a laptop: real meter readings become explained alerts in a queue.
 
     Two real British homes (half-hourly, from the opendsm package) live among the neighbours of a
-    simulated town. Event time runs fast; alerts appear as they arise.
+    simulated town. Event time runs fast; alerts appear as they arise. On a terminal the console is
+    open meanwhile, at the address that is printed, until Ctrl-C.
     """
     from rich.console import Console
 
@@ -43,21 +53,71 @@ def demo(once: bool, folder: Path) -> int:
         town = town_demo.build(folder)
     console.print(_banner(town), highlight=False)
     printer = _Printer(console, town)
-    with Progress(pick("回放", "replay")) as progress:
-        _, result = town_demo.run(
-            town,
-            Config(),
-            store=f"sqlite:///{store_file}",
-            on_lines=printer,
-            on_progress=lambda rows, at: progress.update(rows, at),
-            speed=5 * 86_400 / LIVE_SECONDS if watched else 0.0,
-        )
+    store = f"sqlite:///{store_file}"
+    if watched:
+        result = _perform(console, town, store, printer, speed, port)
+    else:
+        with Progress(pick("回放", "replay")) as progress:
+            _, result = town_demo.run(
+                town, Config(), store=store, on_lines=printer, on_progress=progress.update
+            )
     from engine.cli.replay import print_summary
 
     _tasks(console, f"sqlite:///{store_file}")
     print_summary(result, stdout_taken=False)
     console.print(_next(folder), highlight=False)
     return 0 if result.reconciled else 3
+
+
+def _perform(
+    console: Any, town: DemoTown, store: str, printer: _Printer, speed: float, port: int
+) -> ReplayResult:
+    """Replay the past, then let the live days run with the console open; return what it came to."""
+    from connectors.progress import Progress
+    from engine import demo as town_demo
+    from engine.config import Config
+    from engine.console.demo import open_demo
+    from engine.language import pick
+
+    pace = town_demo.Pace(town.live_from_ns, speed)
+    progress = Progress(pick("回放", "replay"))
+    opened: list[Any] = []
+
+    def live() -> None:
+        progress.__exit__(None, None, None)
+        server, accounts = open_demo(town, store, pace, port)
+        opened.append(server)
+        server.start()
+        console.print(_invitation(server.url, accounts, speed), highlight=False)
+
+    def moved(rows: int, at_ns: int | None) -> None:
+        if not opened:
+            progress.update(rows, at_ns)
+
+    progress.__enter__()
+    try:
+        _, result = town_demo.perform(
+            town, Config(), store=store, on_lines=printer, on_progress=moved, on_live=live,
+            pace=pace,
+        )  # fmt: skip
+    finally:
+        for server in opened:
+            server.close()
+            server.console.store.close()
+    return result
+
+
+def _invitation(url: str, accounts: list[tuple[str, str, str]], speed: float) -> str:
+    from engine.language import pick
+
+    lines = [f"  {name:<11}{password:<26}{role}" for name, role, password in accounts]
+    head = pick(
+        f"[bold]指挥台已打开：{url}[/bold]\n时间以 {speed:g} 倍速前行，预警随时出现；按 Ctrl-C 结束。\n"
+        "账号与密码（仅本次演示有效）：",
+        f"[bold]The console is open: {url}[/bold]\nTime runs at {speed:g} times its pace, alerts "
+        "appear as they arise; Ctrl-C ends it.\nAccounts and passwords (for this demo only):",
+    )
+    return "\n".join(["", head, *lines, ""])
 
 
 def _clean(folder: Path) -> None:

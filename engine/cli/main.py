@@ -19,6 +19,8 @@ COMMANDS = {
     "score": ("engine.cli.score", "score", "Score one series with one detector."),
     "run": ("engine.cli.run", "run", "Live, embedded: watch a folder, or stdin."),
     "gateway": ("engine.cli.gateway", "gateway", "City: pack all sources into blocks on Kafka."),
+    "serve": ("engine.cli.serve", "serve", "The console: API, live stream and pages."),
+    "users": ("engine.cli.users", "users", "Accounts of the console."),
     "config": ("engine.cli.config", "config", "Check a configuration file."),
     "rules": ("engine.cli.rules", "rules", "Check rules, and explain what they decided."),
     "tasks": ("engine.cli.tasks", "tasks", "The gridworkers' queue from a terminal."),

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select, update
 
 from connectors.records import PriceRecord
 from engine.store import schema as t
+from engine.store import schema_console as tc
 from engine.store.database import Database, How, write
 from engine.store.errors import StoreError
 from engine.tasks import compact
@@ -74,6 +75,19 @@ class Books:
         with self._database.read() as connection:
             rows = connection.execute(select(t.runs).order_by(t.runs.c.run_id)).all()
         return [(r.run_id, r.kind, msgspec.json.decode(r.manifest)) for r in rows]
+
+    def note_job(self, name: str, body: str, at_ns: int) -> None:
+        """Note what a piece of regular work last did."""
+        row = {"name": name, "at_ns": at_ns, "body": body}
+        with self._database.write() as connection:
+            write(connection, tc.jobs, [row], How.REPLACE)
+
+    def job(self, name: str) -> str | None:
+        """Return what a piece of regular work last did, or None."""
+        query = select(tc.jobs.c.body).where(tc.jobs.c.name == name)
+        with self._database.read() as connection:
+            found: str | None = connection.execute(query).scalar()
+        return found
 
     def put_rules(
         self,

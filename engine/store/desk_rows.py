@@ -10,8 +10,10 @@ from sqlalchemy import Connection, func, or_, select
 
 from engine.book import Book, Held, Link
 from engine.desk import Desk
+from engine.hours import ns_of
 from engine.queue import Gate
 from engine.store import schema as t
+from engine.store import schema_console as tc
 from engine.store.database import How, chunks, write
 from engine.tasks import OPEN, Action, Task, TaskError, TaskEvent
 from rules.alerts import AlertChange, State
@@ -69,6 +71,38 @@ def _read_gates(connection: Connection, book: Book, grids: Sequence[str]) -> Non
         for row in connection.execute(query):
             tests = None if row.tests is None else msgspec.json.decode(row.tests)
             book.gates[row.grid] = Gate(row.grid, row.day, row.sent, row.renewed_day, tests)
+
+
+def not_silenced(
+    connection: Connection, desk: Desk, changes: Sequence[AlertChange]
+) -> Sequence[AlertChange]:
+    """Return the changes that no silence covers; danger to life is never silenced.
+
+    What ends an alert passes, so that a task from before the silence learns of it.
+    """
+    if not changes:
+        return changes
+    s = tc.silences.c
+    times = [ns_of(c.at) for c in changes]
+    query = select(s.rule, s.place, s.subject_id, s.from_ns, s.until_ns, s.revoked_ns).where(
+        s.from_ns <= max(times), s.until_ns > min(times)
+    )
+    found = connection.execute(query).all()
+    if not found:
+        return changes
+
+    def silenced(change: AlertChange, at_ns: int) -> bool:
+        if change.state != State.FIRING or desk.hard(change.rule, change.level):
+            return False
+        return any(
+            r.from_ns <= at_ns < min(r.until_ns, r.revoked_ns or r.until_ns)
+            and r.rule in (None, change.rule)
+            and r.subject_id in (None, change.subject_id)
+            and change.place.startswith(r.place or "")
+            for r in found
+        )
+
+    return [c for c, at in zip(changes, times, strict=True) if not silenced(c, at)]
 
 
 def task_of(row: Any) -> Task:

@@ -392,8 +392,14 @@ class Tasks:
 
     # -- what the clock does ----------------------------------------------------------------------
 
-    def tick(self, now_ns: int) -> Ticked:
-        """Release what waits for a new day's visits; escalate what nobody signed in time."""
+    def tick(self, now_ns: int, *, guard: Callable[[Connection], None] | None = None) -> Ticked:
+        """Release what waits for a new day's visits; escalate what nobody signed in time.
+
+        Parameters
+        ----------
+        guard : callable, optional
+            Called first in the transaction; raises if this process may not act.
+        """
         self._rosters.refresh()
         desk = self._staffed()
         h, c = t.held_back.c, t.tasks.c
@@ -405,6 +411,8 @@ class Tasks:
         if not waiting and not overdue:
             return Ticked(0, 0)
         with self._database.write() as connection:
+            if guard is not None:
+                guard(connection)
             book = Book()
             latest = rows.newest(connection, [row.alert_id for row in waiting])
             rows.read(connection, book, desk, list(latest.values()))
@@ -428,6 +436,7 @@ class Tasks:
         """Bring tasks up to date with new changes of alerts, within their transaction."""
         desk = self._staffed()
         changes = [c for c in changes if desk.sends(c)]
+        changes = rows.not_silenced(connection, desk, changes)
         if not changes:
             return
         book = Book()
