@@ -89,6 +89,10 @@ class Log:
         self._most = _END if block_rows is None else block_rows
         self._heads: list[_Head] | None = None
 
+    def limit(self, block_rows: int) -> None:
+        """Give at most so many rows a block from now on."""
+        self._most = block_rows
+
     def __iter__(self) -> Iterator[LogRecord]:
         while (record := self.next_record()) is not None:
             yield record

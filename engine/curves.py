@@ -9,6 +9,7 @@ derived from the log, so a crash loses nothing that a replay would not write aga
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,10 +133,11 @@ def _maps(path: Path, shape: tuple[int, int], mode: Any) -> tuple[Any, Any]:
 
 
 def _fresh(path: Path, shape: tuple[int, int], old: Ring | None, head: Mapping[str, Any]) -> None:
-    """Write an empty ring (a file with holes), with the columns of an older one of its kind."""
+    """Write an empty ring, with the columns of an older one of its kind."""
     new = path.with_name(path.name + "-new")
     if 0 not in shape:
-        values = np.memmap(new.with_suffix(".f32"), np.float32, "w+", shape=shape)
+        _reserve(new.with_suffix(".f32"), shape[0] * shape[1] * 4)
+        values = np.memmap(new.with_suffix(".f32"), np.float32, "r+", shape=shape)
         at = np.full(shape[0], -1, np.int64)
         like = old is not None and old.head["interval_s"] == head["interval_s"]
         if old is not None and like and len(old.values) == shape[0]:
@@ -153,6 +155,15 @@ def _fresh(path: Path, shape: tuple[int, int], old: Ring | None, head: Mapping[s
     for suffix in (".f32", ".at", ".json"):
         if new.with_suffix(suffix).exists():
             new.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Make a file whose every byte has its place on the disk.
+
+    A hole that cannot be filled, because the disk is full by then, would end the process (SIGBUS).
+    """
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 class CurveArchive:

@@ -36,6 +36,8 @@ REAL = (
 )
 DAYS = 50
 BEAT_S = 0.25
+LIVE_ROWS, EARLY_NS = 256, 12 * 3_600 * 10**9
+"""Small blocks from shortly before the live days on: a watched minute is a few rows."""
 
 
 class DemoError(RuntimeError):
@@ -216,6 +218,8 @@ class Performance(Replay):
         live = False
         for record in log:
             end_ns = _last_ns(record)
+            if end_ns >= self.pace.live_from_ns - EARLY_NS:
+                log.limit(LIVE_ROWS)
             if not live and end_ns >= self.pace.live_from_ns:
                 live = True
                 self._on_live()
@@ -252,7 +256,7 @@ def _last_ns(record: LogRecord) -> int:
     return record.arrival_ns
 
 
-def options_of(town: DemoTown, store: str, block_rows: int = 4_096) -> ReplayOptions:
+def options_of(town: DemoTown, store: str) -> ReplayOptions:
     """Return what the demo replays, and where its results go."""
     return ReplayOptions(
         readings=town.readings,
@@ -265,7 +269,7 @@ def options_of(town: DemoTown, store: str, block_rows: int = 4_096) -> ReplayOpt
         report=str(town.folder / "report.html"),
         quarantine=str(town.folder / "quarantine.csv"),
         store=store,
-        block_rows=block_rows,
+        block_rows=4_096,
     )
 
 
@@ -296,8 +300,7 @@ def perform(
     pace: Pace,
 ) -> tuple[Replay, ReplayResult]:
     """Replay the town for people to watch, until they end it."""
-    # Small blocks: a watched minute is a few rows.
-    options = options_of(town, store, block_rows=512)
+    options = options_of(town, store)
     replay = Performance(options, config, on_lines=on_lines, pace=pace, on_live=on_live)
     replay.on_progress = on_progress
     result = replay.run()

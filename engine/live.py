@@ -25,7 +25,6 @@ from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
-from engine.curves import CurveArchive
 from engine.drops import Drops, arrived, is_events, unread
 from engine.escalation import Escalator
 from engine.host import Host
@@ -36,7 +35,7 @@ from engine.places import PlaceTree
 from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds
 from engine.snapshot import SnapshotFileError, SnapshotFolder
-from engine.watched import curves_folder, enter_watched
+from engine.watched import curve_tap, enter_watched
 from rules.alerts import AlertChange
 
 SHARD = "live"
@@ -95,9 +94,7 @@ class Live:
         self.journal = Journal(Path(config.snapshots) / "journal.log")
         shard = ShardRunner(self.registry, self.rules, config, library.calendars())
         self._tick_ns = shard.tick_ns
-        shard.tap = CurveArchive(
-            curves_folder(config, Path(config.snapshots)), shard, config.console.curves_days
-        )
+        shard.tap = curve_tap(config, Path(config.snapshots), shard)
         places = None if inputs.places is None else str(inputs.places)
         enter_watched(self.store, self.registry, PlaceTree(layout_of(config), place_names(places)))
         self.host = Host([shard], on_lines=self._lines, refuse=self)

@@ -29,7 +29,6 @@ from connectors.sources import Source
 from detectors.base import NS
 from engine import library
 from engine.config import Config
-from engine.curves import CurveArchive
 from engine.host import BudgetUse, Host
 from engine.inputs import (
     directory_of,
@@ -47,7 +46,7 @@ from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds, writing
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store import DeterminismViolation, Store
-from engine.watched import curves_folder, enter_watched
+from engine.watched import curve_tap, enter_watched
 from rules.alerts import AlertChange
 from rules.model import RuleSet
 
@@ -251,8 +250,7 @@ class Replay:
     def _host(self) -> Host:
         shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
         if self.options.store:
-            folder = curves_folder(self.config, snapshot_folder(self.options.store))
-            shard.tap = CurveArchive(folder, shard, self.config.console.curves_days)
+            shard.tap = curve_tap(self.config, snapshot_folder(self.options.store), shard)
         return Host([shard], on_lines=self._take_lines, refuse=self)
 
     def _loop(self, log: Log, host: Host, store: Store | None) -> bool:

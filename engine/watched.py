@@ -6,18 +6,36 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from connectors.people import read_contacts
 from engine.config import Config
+from engine.curves import CurveArchive, CurveError
 from engine.places import PlaceTree
 from engine.registry import Registry
+from engine.shard import ShardRunner
 from engine.store import Store
 from engine.store.questions import SubjectRow
 from engine.store.rosters import PlaceRow
 
+log = structlog.get_logger()
+
 
 def curves_folder(config: Config, snapshots: Path) -> Path:
     """Return where series are kept for the console."""
-    return config.console.curves or snapshots / "curves"
+    return config.console.curves or snapshots.with_name(snapshots.name + "-curves")
+
+
+def curve_tap(config: Config, snapshots: Path, shard: ShardRunner) -> CurveArchive | None:
+    """Return what keeps a shard's series; None where there is no room for them.
+
+    Alerts do not depend on it, so nothing stops for it.
+    """
+    try:
+        return CurveArchive(curves_folder(config, snapshots), shard, config.console.curves_days)
+    except CurveError as error:
+        log.warning("series_not_kept", problem=str(error))
+        return None
 
 
 def enter_watched(store: Store, registry: Registry, tree: PlaceTree) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "gateway": ("engine.cli.gateway", "gateway", "City: pack all sources into blocks on Kafka."),
     "serve": ("engine.cli.serve", "serve", "The console: API, live stream and pages."),
     "users": ("engine.cli.users", "users", "Accounts of the console."),
+    "forget": ("engine.cli.forget", "forget", "Erase a person everywhere, and prove it."),
     "config": ("engine.cli.config", "config", "Check a configuration file."),
     "rules": ("engine.cli.rules", "rules", "Check rules, and explain what they decided."),
     "tasks": ("engine.cli.tasks", "tasks", "The gridworkers' queue from a terminal."),

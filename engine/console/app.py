@@ -243,33 +243,41 @@ class Guard:
         most = self.photo + 65_536 if path.endswith("/photos") else self.largest
         started = False
         taken = 0
+        over: ApiError | None = None
 
         async def sent(message: Message) -> None:
             nonlocal started
+            if over is not None and not started:
+                return  # whatever was made of half a body
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message["headers"], *_headers_of(path, message["headers"])]
             await send(message)
 
         async def received() -> Message:
-            nonlocal taken
+            nonlocal taken, over
             message = await receive()
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
                 if taken > most:
-                    raise ApiError("too_large", f"wanted at most {most} bytes")
+                    over = ApiError("too_large", f"wanted at most {most} bytes")
+                    raise over
             return message
 
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        too_large = length.isdigit() and int(length) > most
-        try:
-            if too_large:
-                raise ApiError("too_large", f"wanted at most {most} bytes, got {int(length)}")
-            await self.app(scope, received, sent)
-        except ApiError as error:
-            if started:
-                raise
-            await _problem(error)(scope, receive, sent)
+        if length.isdigit() and int(length) > most:
+            over = ApiError("too_large", f"wanted at most {most} bytes, got {int(length)}")
+        else:
+            try:
+                await self.app(scope, received, sent)
+            except ApiError:
+                if over is None or started:
+                    raise
+        if over is not None and not started:
+            answer = _problem(over)
+            answer.headers["Connection"] = "close"
+            answer.headers.update(dict(HEADERS))
+            await answer(scope, receive, send)
 
 
 def _headers_of(path: str, present: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

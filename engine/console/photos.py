@@ -64,8 +64,9 @@ def clean(data: bytes) -> Picture:
             plain.paste(layered, mask=layered if layered.mode == "RGBA" else None)
             out = io.BytesIO()
             plain.save(out, "JPEG", quality=QUALITY, optimize=True)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning,
-            Image.DecompressionBombError) as error:  # fmt: skip
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ApiError("too_large", f"wanted at most {MOST_PIXELS:,} pixels") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Warning) as error:
         raise ApiError("unsupported_type", "wanted a JPEG, PNG or WebP picture") from error
     return Picture(out.getvalue(), *plain.size)
 

@@ -229,6 +229,9 @@ class Hub:
         client = Client(who)
         while True:
             reached = self._cursor
+            if reached < 0:  # just started: it does not know yet where it stands
+                await asyncio.sleep(POLL_S / 10)
+                continue
             # Join once nothing lies between; from this check to the joining nothing else runs.
             if at >= reached or self._has(at):
                 missed = seen_by(who, [i for i in self._recent if i.cursor > at])

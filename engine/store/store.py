@@ -287,6 +287,24 @@ class Store:
         rows = [_alert_row(shard, change) for change in newest.values()]
         write(connection, t.alerts, rows, How.NEWER)
 
+    def overwrite(self, shard: str, epoch: int, changes: Sequence[AlertChange]) -> int:
+        """Take lines that were computed anew after an erasure; return how many differ.
+
+        No task and no outbox row follows from them: people were sent already.
+        """
+        rows = [_change_row(shard, change) for change in changes]
+        c = t.alert_changes.c
+        with self.database.write() as connection:
+            self._hold(connection, shard, epoch)
+            known: dict[tuple[str, int], str] = {}
+            for part in chunks([row["alert_id"] for row in rows]):
+                query = select(c.alert_id, c.seq, c.body_hash).where(c.alert_id.in_(part))
+                known |= {(r.alert_id, r.seq): r.body_hash for r in connection.execute(query)}
+            other = [r for r in rows if known.get((r["alert_id"], r["seq"])) != r["body_hash"]]
+            write(connection, t.alert_changes, other, How.REPLACE)
+            self._move_alerts(connection, shard, changes)
+        return len(other)
+
     def alerts(
         self,
         *,
@@ -395,6 +413,14 @@ class Store:
         row = self.shard(shard)
         name = row.snapshot if row else None
         return next((ref for ref in self.snapshots(shard) if ref.file == name), None)
+
+    def drop_all_snapshots(self, shard: str) -> None:
+        """Forget all snapshots of a shard: it starts from its log."""
+        with self.database.write() as connection:
+            connection.execute(t.snapshots.delete().where(t.snapshots.c.shard == shard))
+            connection.execute(
+                update(t.shards).where(t.shards.c.shard == shard).values(snapshot=None)
+            )
 
     def drop_snapshots(self, shard: str, files: Sequence[str]) -> None:
         """Forget snapshots whose files retention has removed."""

@@ -1,0 +1,130 @@
+"""Families' links: two taps, bounds, rate, nothing personal; replies in words."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from engine.console.errors import ApiError
+from engine.console.family import Limiter, read_reply
+from tests.api.kit import Site
+from tests.engine.store_kit import DAY, HOUR, T0
+
+NS = 1_000_000_000
+
+
+def link_of(site: Site, subject: str = "home-1") -> str:
+    made = site.client("dispatcher").api("POST", f"/subjects/{subject}/links")
+    assert made.status_code == 200, made.text
+    return str(made.json()["url"].rpartition("/f/")[2])
+
+
+def test_away_until_then_well(site: Site) -> None:
+    link, family = link_of(site), site.client()
+    assert family.api("GET", f"/family/{link}").json()["away_until"] is None
+    said = family.api("POST", f"/family/{link}/away", json={"until": "2026-01-05T16:00:00Z"})
+    assert said.json()["away_until"] == "2026-01-05T16:00:00Z"
+    [absence] = site.store.register.absences("home-1")
+    assert (absence.source, absence.kind) == ("family", "away")
+    later = family.api("POST", f"/family/{link}/away", json={"until": "2026-01-07T16:00:00Z"})
+    assert later.json()["away_until"] == "2026-01-07T16:00:00Z"
+    assert family.api("POST", f"/family/{link}/well").json()["away_until"] is None
+    told = site.store.register.take("s", 1, 10, T0 + HOUR)
+    kinds = [getattr(x.record, "kind", "") for x in told]
+    assert kinds.count("absence") == 2
+    assert "sign_of_life" in kinds
+    assert kinds.count("absence_revoked") == 2
+
+
+def test_the_page_shows_nothing_personal(site: Site) -> None:
+    link = link_of(site)
+    text = site.client().api("GET", f"/family/{link}").text
+    for secret in ("home-1", "沈", "12-2", "330106", "worker"):
+        assert secret not in text
+
+
+def test_no_link_mutes_a_home_for_good(site: Site) -> None:
+    link, family = link_of(site), site.client()
+    said = family.api("POST", f"/family/{link}/away", json={"until": "2027-01-01T00:00:00Z"})
+    until = dt.datetime.fromisoformat(said.json()["away_until"])
+    assert until.timestamp() * NS <= site.times.event_ns + 60 * DAY
+    past = family.api("POST", f"/family/{link}/away", json={"until": "2020-01-01T00:00:00Z"})
+    assert past.json()["code"] == "refused"
+
+
+def test_a_revoked_or_guessed_link_is_nothing(site: Site) -> None:
+    link, desk = link_of(site), site.client("dispatcher")
+    [known] = desk.api("GET", "/subjects/home-1/links").json()
+    assert link not in str(known)
+    assert desk.api("DELETE", f"/links/{known['link_id']}").status_code == 200
+    for secret in (link, "x" * 32):
+        assert site.client().api("GET", f"/family/{secret}").status_code == 404
+        away = {"until": "2026-01-05T00:00:00Z"}
+        assert site.client().api("POST", f"/family/{secret}/away", json=away).status_code == 404
+
+
+def test_links_of_other_places_cannot_be_made(site: Site) -> None:
+    assert site.client("dispatcher").api("POST", "/subjects/away-1/links").status_code == 404
+
+
+def test_requests_of_a_link_are_limited(site: Site) -> None:
+    link, family = link_of(site), site.client()
+    codes = [family.api("GET", f"/family/{link}").status_code for _ in range(15)]
+    assert codes[:10] == [200] * 10
+    assert codes[-1] == 429
+
+
+def test_the_limiter_forgets_and_stays_small() -> None:
+    limiter = Limiter(2)
+    limiter.check("a")
+    limiter.check("a")
+    with pytest.raises(ApiError, match="slow_down"):
+        limiter.check("a")
+    limiter.check("b")
+
+
+def test_a_reply_to_a_message_does_the_same(site: Site) -> None:
+    link = link_of(site)
+    secret = (
+        site.client("admin")
+        .api("POST", "/tokens", json={"label": "sms", "scopes": ["messages"]})
+        .json()["secret"]
+    )
+    gateway = site.client()
+    gateway.headers["Authorization"] = f"Bearer {secret}"
+    said = gateway.api("POST", "/family/replies", json={"link": link, "text": "外出到1月8日"})
+    assert said.json()["away_until"] == "2026-01-08T16:00:00Z"
+    assert gateway.api("GET", "/alerts").status_code == 403  # that token does nothing else
+    odd = gateway.api("POST", "/family/replies", json={"link": link, "text": "？？"})
+    assert odd.json()["code"] == "refused"
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2 8-15", "2026-08-15"), ("外出到8月15日", "2026-08-15"), ("去女儿家，3天", "2026-01-04"),
+        ("away until Sunday", "2026-01-04"), ("到周日", "2026-01-04"), ("明天回来", "2026-01-02"),
+        ("2026-02-03", "2026-02-03"), ("today", "2026-01-01"),
+    ],
+)  # fmt: skip
+def test_replies_are_understood(text: str, day: str) -> None:
+    until = read_reply(text, T0, "Asia/Shanghai")
+    assert until is not None
+    last = dt.datetime.fromtimestamp(until // NS - 1, dt.timezone(dt.timedelta(hours=8)))
+    assert last.date().isoformat() == day
+
+
+@pytest.mark.parametrize("text", ["1", "平安", "在家", " OK ", "all well"])
+def test_all_is_well_is_understood(text: str) -> None:
+    assert read_reply(text, T0, "Asia/Shanghai") is None
+
+
+def test_links_never_reach_a_log(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+    link = link_of(site)
+    site.store.database.engine.dispose()
+    broken = site.client()
+    broken.api("GET", f"/family/{link}")
+    broken.api("POST", f"/family/{link}/away", json={"until": "nonsense"})
+    out = capfd.readouterr()
+    assert link not in out.out + out.err

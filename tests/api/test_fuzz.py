@@ -1,0 +1,56 @@
+"""Schemathesis over the whole OpenAPI document: no 5xx, no answer that breaks its schema."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from tests.api.kit import ROLES, Site
+
+schemathesis = pytest.importorskip("schemathesis")
+SKIPPED = ("stream", "sign_out", "oidc_start", "oidc_callback")
+"""What never ends, or ends the session that asks."""
+
+
+def site_of(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return Site(Path(tmp_path_factory.mktemp("fuzz")))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return site_of(tmp_path_factory)
+
+
+@pytest.fixture
+def api_schema(fuzzed: Site):  # type: ignore[no-untyped-def]
+    return schemathesis.openapi.from_asgi("/api/v1/openapi.json", fuzzed.app)
+
+
+schema = schemathesis.pytest.from_fixture("api_schema").exclude(operation_id=list(SKIPPED))
+
+
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_breaks_the_api(case, fuzzed: Site) -> None:  # type: ignore[no-untyped-def]
+    roles = case.operation.definition.raw.get("x-roles") or [None]
+    role = roles[0] if roles[0] in ROLES else "dispatcher" if roles[0] == "*" else None
+    client = fuzzed.client(role)
+    headers = dict(client.headers)
+    if role is not None:
+        headers["Cookie"] = f"gridwarden={client.cookies['gridwarden']}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        answer = case.call(headers={**headers, **(case.headers or {})})
+    assert answer.status_code < 500, answer.text
+    case.validate_response(
+        answer,
+        checks=[schemathesis.checks.not_a_server_error,
+                schemathesis.specs.openapi.checks.response_schema_conformance],
+    )  # fmt: skip
