@@ -37,8 +37,8 @@ def serve(config_file: Path) -> int:
         if not (WEB / "index.html").is_file():
             click.echo(
                 pick(
-                    "页面尚未构建：请运行 make web；接口已可使用。",
-                    "the pages are not built: run `make web`; the API works.",
+                    "页面尚未构建：请运行 make console；接口已可使用。",
+                    "the pages are not built: run `make console`; the API works.",
                 ),
                 err=True,
             )

@@ -136,7 +136,7 @@ def test_every_answer_has_the_headers(site: Site, path: str) -> None:
 
 def test_pages_are_served_from_their_folder_only(site: Site) -> None:
     client = site.client()
-    assert "make web" in client.get("/").text  # not built: says what to run
+    assert "not built" in client.get("/").text  # and says what to run
     root = site.app.state.console and (site_folder := site.store.database.engine.url.database)
     assert root
     assert site_folder
