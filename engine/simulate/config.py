@@ -25,6 +25,7 @@ INCIDENT_KINDS = frozenset(
         "covert_run", "tenant", "approved_test", "fade",
         # areas
         "power_cut", "dead_concentrator", "complaint_surge", "repeat_complaint",
+        "dispute", "gate_surge", "smoke",
         # meters
         "meter_dead", "meter_stuck", "register_reset", "clock_ahead", "glitch",
     }
@@ -136,6 +137,8 @@ class TownConfig:
     vacant: int = 2
     plants: int = 1
     closed_plants: int = 1
+    sensors: int = 1
+    """Fine-dust sensors, an hour a reading."""
     timezone: str = "Asia/Shanghai"
     start: date = date(2026, 3, 2)
     electricity_interval_s: int = 900
@@ -160,7 +163,7 @@ class TownConfig:
         for name in ("streets", "communities_per_street", "grids_per_community"):
             if not 1 <= getattr(self, name) <= 999:
                 raise SimulationError(f"{name} must be 1..999, got {getattr(self, name)}")
-        for name in ("elderly", "homes", "rentals", "vacant", "plants", "closed_plants"):
+        for name in ("elderly", "homes", "rentals", "vacant", "plants", "closed_plants", "sensors"):
             if getattr(self, name) < 0:
                 raise SimulationError(f"{name} must be >= 0, got {getattr(self, name)}")
         for name in ("electricity_interval_s", "water_interval_s", "gas_interval_s"):
@@ -193,6 +196,13 @@ class TownConfig:
                 Incident("collapse", "elder-0005", 47.34, 24 * 30),
                 Incident("running_tap", "elder-0031", 47.55, 30, {"litres_per_hour": 240}),
                 Incident("dead_concentrator", f"conc-{four}-1", 48.1, 9),
+                Incident("fade", "plant-0001", 30.0, 24 * 8, {"share": 0.25}),
+                Incident("running_tap", "home-0003", 45.9, 80, {"litres_per_hour": 60}),
+                Incident("smoke", "air-0001", 47.6, 9, {"dust": 210}),
+                Incident("repeat_complaint", one + "001", 38.3, 24 * 9,
+                         {"topic": "rubbish", "times": 4, "callers": 2, "building": "021"}),
+                Incident("dispute", four + "003", 41.8, 24 * 6, {"building": "038"}),
+                Incident("gate_surge", "plant-0001", 46.4, 3, {"class": "goods", "vehicles": 40}),
                 Incident("clock_ahead", "home-0007-e", 48.2, 6),
                 Incident("register_reset", "home-0012-w", 48.45),
                 Incident("glitch", "home-0019-w", 47.2),

@@ -127,15 +127,17 @@ def _calls(
             when = np.repeat(np.arange(hours), count) * 3600.0
             when += rng.uniform(0, 3600, len(when))
             who = stream(seed, grid, f"{kind} {topic} who").random(len(when))
+            houses = stream(seed, grid, f"{kind} {topic} where").random(len(when))
             for n, ts in enumerate(when):
                 attrs: dict[str, Any] = {"topic": topic}
                 if kind == "complaint":
                     attrs["caller"] = f"caller-{int(who[n] * 10_000):04d}"
                 else:
                     attrs["police_matter"] = bool(who[n] < 0.6)
+                place = f"{grid}{_building(houses[n]):03d}"
                 rows.append(
                     EventRow(
-                        f"{kind}-{grid}-{topic}-{n:05d}", float(ts), kind, place=grid, attrs=attrs
+                        f"{kind}-{grid}-{topic}-{n:05d}", float(ts), kind, place=place, attrs=attrs
                     )
                 )
     for n, happening in enumerate(happened):
@@ -143,13 +145,45 @@ def _calls(
             rng = stream(seed, grid, f"repeat {happening.start_s}")
             times = rng.uniform(happening.start_s, max(happening.end_s, happening.start_s + 1),
                                 int(happening.details.get("times", 5)))  # fmt: skip
-            caller = f"caller-{rng.integers(10_000):04d}"
+            first = int(rng.integers(10_000))
+            callers = int(happening.details.get("callers", 1))
             topic = str(happening.details.get("topic", "dispute"))
+            place = grid + str(happening.details.get("building", ""))
             for i, ts in enumerate(np.sort(times)):
                 rows.append(
-                    EventRow(f"complaint-{grid}-repeat{n}-{i:03d}", float(ts), "complaint", place=grid,
-                             attrs={"topic": topic, "caller": caller})
+                    EventRow(f"complaint-{grid}-repeat{n}-{i:03d}", float(ts), "complaint",
+                             place=place,
+                             attrs={"topic": topic, "caller": f"caller-{first + i % callers:04d}"})
                 )  # fmt: skip
+        if happening.kind == "dispute" and happening.target == grid:
+            rows.extend(_dispute(grid, n, happening, seed))
+    return rows
+
+
+def _building(draw: float) -> int:
+    """Return the number of a building: a few of a grid's forty complain most."""
+    return 1 + int(40 * draw**1.6)
+
+
+def _dispute(grid: str, number: int, happening: Happening, seed: int) -> list[EventRow]:
+    """Return what two neighbours say of one another, to the hotline and to the police."""
+    rng = stream(seed, grid, f"dispute {happening.start_s}")
+    place = grid + str(happening.details.get("building", "001"))
+    times = np.sort(rng.uniform(happening.start_s, max(happening.end_s, happening.start_s + 1), 5))
+    one, two = (f"caller-{c:04d}" for c in rng.integers(10_000, size=2))
+    told = [("complaint", "noise", one), ("complaint", "dispute", two),
+            ("police_call", "quarrel", one), ("complaint", "noise", two),
+            ("police_call", "quarrel", two)]  # fmt: skip
+    rows = []
+    for i, (ts, (kind, topic, caller)) in enumerate(zip(times, told, strict=True)):
+        attrs: dict[str, Any] = {"topic": topic, "caller": caller}
+        if kind == "police_call":
+            attrs["police_matter"] = True
+        rows.append(
+            EventRow(
+                f"{kind}-{grid}-dispute{number}-{i}", float(ts), kind, place=place, attrs=attrs
+            )
+        )
     return rows
 
 
@@ -177,6 +211,11 @@ def _vehicles(
                 600, 5400
             )
             trips.append((float(max(arrive, 0.0)), "hazmat"))
+        if happening.kind == "gate_surge" and happening.target == key:
+            rng = stream(seed, key, f"gate {happening.start_s}")
+            many = int(happening.details.get("vehicles", 30))
+            when = rng.uniform(happening.start_s, happening.end_s, many)
+            trips.extend((float(t), str(happening.details.get("class", "goods"))) for t in when)
     rows = []
     for n, (arrive, kind) in enumerate(sorted(trips)):
         leave = arrive + float(stream(seed, key, f"stay {n}").uniform(900, 7200))

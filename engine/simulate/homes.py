@@ -35,6 +35,8 @@ class Use:
     electricity: FloatArray
     water: FloatArray
     gas: FloatArray
+    pm25: FloatArray = field(default_factory=lambda: np.empty(0))
+    """What a sensor measured, µg/m³."""
     signs_s: FloatArray = field(default_factory=lambda: np.empty(0))
     """Times at which somebody did something, sorted."""
 

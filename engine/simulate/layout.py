@@ -16,6 +16,7 @@ PREFIX = {
     "vacant": "vacant",
     "plant": "plant",
     "closed_plant": "closed",
+    "air_sensor": "air",
 }
 SURNAMES = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦许何吕施张孔曹严华金魏陶姜"
 GIVEN = "明芳伟娜强丽军敏静杰涛艳勇霞平梅辉燕波玲"
@@ -81,6 +82,7 @@ def lay_out(config: TownConfig, seed: int) -> Layout:
         "vacant": config.vacant,
         "plant": config.plants,
         "closed_plant": config.closed_plants,
+        "air_sensor": config.sensors,
     }
     subjects: list[Subject] = []
     meters: list[Meter] = []
@@ -141,6 +143,12 @@ def _subject(config: TownConfig, kind: str, number: int, grids: list[str]) -> Su
 
 
 def _meters(config: TownConfig, seed: int, subject: Subject) -> list[Meter]:
+    if subject.kind == "air_sensor":
+        name = subject.subject_id
+        return [
+            Meter(f"{name}-pm25", name, "pm25", "interval", "ug_m3", 3600, 1.0, "start", None,
+                  f"{subject.concentrator}-air")
+        ]  # fmt: skip
     rng = stream(seed, subject.subject_id, "meters")
     draws = rng.random(4)
     plant = subject.kind in ("plant", "closed_plant")

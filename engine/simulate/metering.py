@@ -13,7 +13,7 @@ from engine.simulate.happenings import Happening
 from engine.simulate.keyed import stream
 from engine.simulate.layout import Meter
 
-DECIMALS = {"kWh": 3, "l": 0, "m3": 3}
+DECIMALS = {"kWh": 3, "l": 0, "m3": 3, "ug_m3": 0}
 
 
 @dataclass(frozen=True, slots=True)

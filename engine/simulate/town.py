@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.simulate.air import simulate_air
 from engine.simulate.config import SimulationError, TownConfig
 from engine.simulate.feeds import EventRow, event_rows
 from engine.simulate.files import TownData
@@ -42,6 +43,7 @@ _AMOUNT = {
     "approved_test": ("share", 0.25),
     "tenant": ("kw", 10.0),
     "fade": ("share", 0.4),
+    "smoke": ("dust", 150.0),
 }
 
 
@@ -220,6 +222,10 @@ def _simulate(
         closed = fixed.config.closed_on_day * DAY_S if subject.kind == "closed_plant" else None
         kwh = simulate_plant(seed, subject.subject_id, calendar, spells, closed)
         use = Use(kwh, np.zeros(0), np.zeros(0))
+    elif subject.kind == "air_sensor":
+        nothing = np.zeros(0)
+        air = simulate_air(seed, subject.subject_id, calendar, spells)
+        use = Use(nothing, nothing, nothing, pm25=air)
     else:
         if subject.kind == "rental" and stream(seed, subject.subject_id, "let").random() < 0.2:
             spells.insert(0, Spell("empty", 0.0, calendar.days * DAY_S))
