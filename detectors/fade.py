@@ -56,6 +56,9 @@ it is forgotten, and nothing counts until the firm has had time to start again."
 AFTER_D, AFTER_SPRING_D = 3, 16
 SPRING_FROM, SPRING_TO = 15, 60
 """Days of the year in which a long holiday is Spring Festival: 15 January to 1 March."""
+RUN_UP_FROM, RUN_UP_TO, MOST_RUN_UP = 8, 52, 0.35
+"""From 8 January to 21 February a day adds less: firms stop up to a fortnight before the festival,
+and when it is cannot be known beforehand from the days that were."""
 SCALE = 1000
 """Peers' ratios are summed as whole thousandths: a sum must not depend on its order."""
 PRIOR_RATE = np.r_[
@@ -113,8 +116,8 @@ def _kernel(
                 if today[r] != UNSET:
                     seen[r] += 1
                     run[r] = run[r] + 1 if kind[r] >= SATURDAY else 0
+                    of_year = int((today[r] + 0.5) % 365.2425)
                     if run[r] >= LONG_D:
-                        of_year = int((today[r] + 0.5) % 365.2425)
                         spring = SPRING_FROM <= of_year <= SPRING_TO
                         paused[r] = today[r] + 1 + (AFTER_SPRING_D if spring else AFTER_D)
                         sums[0, r] = min(sums[0, r], back[today[r] % BACK_D, r])
@@ -128,7 +131,7 @@ def _kernel(
                         _judge(
                             r, ratio[0, r] - others, ratio[1, r], ratio[2, r], others, start,
                             seen, warm_up, spread, drift, sums, onset, gone, peers, peak,
-                            spread_rate,
+                            spread_rate, RUN_UP_FROM <= of_year <= RUN_UP_TO,
                         )  # fmt: skip
                     back[today[r] % BACK_D, r] = sums[0, r]
                     if kind[r] < HOLIDAY and hours[r] >= KNOWN_H and today[r] >= paused[r]:
@@ -160,7 +163,7 @@ def _kernel(
 @njit(cache=True, nogil=True)
 def _judge(
     r, drop, kwh, normal, others, start, seen, warm_up, spread, drift, sums, onset, gone, peers,
-    peak, spread_rate,
+    peak, spread_rate, run_up,
 ):  # fmt: skip
     """Take one day of row r into its sum; `drop` is the ratio with the sector's taken out."""
     deviation = max(spread[r], MIN_SPREAD)
@@ -172,7 +175,7 @@ def _judge(
     # the fewer that they are worth
     gain = (wanted - allowed) / deviation**2 * (-drop - 0.5 * (wanted + allowed))
     gain *= (1 - drift[0, r]) / (1 + drift[0, r])
-    gain = min(max(gain, -MOST_A_DAY), MOST_A_DAY)
+    gain = min(max(gain, -MOST_A_DAY), MOST_RUN_UP if run_up else MOST_A_DAY)
     if seen[r] >= warm_up:
         before = sums[0, r]
         sums[0, r] = min(max(before + gain, 0.0), MOST)
@@ -233,7 +236,8 @@ class Fade(Detector):
     -----
     No day adds more than one nat, so no fade is shorter than a week of work days. Holidays on
     weekdays count nothing; a long holiday (four days of rest in a row) forgets what gathered in the
-    fortnight before and pauses for 3 days after it, 16 after Spring Festival. Weekdays below half
+    fortnight before and pauses for 3 days after it, 16 after Spring Festival; in the weeks in which
+    that may come, a day adds a third as much. Weekdays below half
     of the busiest count nothing. The bound holds for independent days of known scatter; scatter is
     learned, and days that hang together are counted as the fewer that they are worth,
     (1 − φ) / (1 + φ) of them. Measured in bench/quality/fades.py.

@@ -84,7 +84,8 @@ def fade(detector: Detector, frame: Frame) -> Signals:
                         drop = min(max(drop, -5 * deviation), 2.5 * deviation)
                         few, many = (0.5, 1.0) if seen < 84 else (0.15, 0.39)
                         gain = (many - few) / deviation**2 * (-drop - (few + many) / 2)
-                        gain = min(max(gain * (1 - phi) / (1 + phi), -1), 1)
+                        most = 0.35 if 8 <= int((today + 0.5) % 365.2425) <= 52 else 1
+                        gain = min(max(gain * (1 - phi) / (1 + phi), -1), most)
                         if seen >= detector.params["warm_up"]:
                             before, gathered = gathered, f4(min(max(gathered + gain, 0), 15))
                             if gathered == 0:
