@@ -62,11 +62,11 @@ and when it is cannot be known beforehand from the days that were."""
 SCALE = 1000
 """Peers' ratios are summed as whole thousandths: a sum must not depend on its order."""
 PRIOR_RATE = np.r_[
-    11.5, 3.8, 2.7, 1.5, 1.3, 0.74, 0.40, 0.31, 0.21, 0.15, 0.085, 0.047, 0.013,
-    0.013 * 0.3 ** np.arange(1, 23),
+    11.1, 3.5, 2.3, 1.2, 0.89, 0.43, 0.18, 0.10, 0.047, 0.022, 0.009, 0.004,
+    0.004 * 0.4 ** np.arange(1, 24),
 ]  # fmt: skip
 """Harmless episodes a firm-year that reach each line: 552 years of simulated firms that wander, stop
-and keep Spring Festival (bench/quality/fades.py); beyond line 13 extrapolated."""
+and keep Spring Festival (bench/quality/fades.py); beyond line 12 extrapolated."""
 
 
 @njit(cache=True, nogil=True)
