@@ -91,15 +91,6 @@ class InputConfig(_Frozen):
     poll_s: float = Field(1.0, gt=0)
 
 
-class OidcConfig(_Frozen):
-    """An identity provider (OpenID Connect); accounts are matched by their ``sub``."""
-
-    name: str = Field("SSO", description="As the sign-in page calls it.")
-    issuer: str = Field(description="https://…; its discovery document is read.")
-    client_id: str
-    client_secret: SecretStr
-
-
 class ConsoleConfig(_Frozen):
     """What `gridwarden serve` does."""
 
@@ -116,7 +107,6 @@ class ConsoleConfig(_Frozen):
     wall_kinds: Mapping[str, str] = Field(
         default_factory=dict, description="Other titles of rules on walls, by rule."
     )
-    oidc: OidcConfig | None = None
     photo_mb: float = Field(8.0, gt=0, le=50, description="Largest photo taken, megabytes.")
     photos_days: int = Field(180, ge=1, description="Photos are erased after so many days.")
     looks_days: int = Field(1_095, ge=180, description="Lines of the audit log are kept as long.")

@@ -1,4 +1,4 @@
-"""Signing in and out, health, preferences, OpenID Connect."""
+"""Signing in and out, health, preferences."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def sign_in_options(console: Here) -> SignInOptions:
     """Tell what the sign-in page offers."""
     settings = console.settings
     return SignInOptions(
-        oidc=settings.oidc.name if settings.oidc else None,
+        oidc=None,
         site=Text(zh=settings.title_zh, en=settings.title_en),
         simulated=console.simulated,
         version=console.version,
