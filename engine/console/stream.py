@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ REMEMBER = 20_000
 """Newest messages kept in memory for those who come back."""
 WAITING = 64
 """Batches that may wait for one client before its line is cut."""
+PIECE = 65_536
 GAP_S = 2.0
 """How long a missing number is waited for: its transaction may not have ended yet."""
 FARTHEST = 50_000
@@ -60,8 +62,22 @@ class Client:
     """One reader."""
 
     who: Who
+    packed: bool = False
     queue: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WAITING))
     gone: bool = False
+
+
+GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+
+
+def pack(data: bytes) -> bytes:
+    """Return data as a piece of a gzip stream that refers to nothing before it.
+
+    Pieces made apart and put one after the other are one deflate stream, so a batch is compressed
+    once for all who read it, wherever they joined (RFC 1951, blocks; RFC 1952, header).
+    """
+    squeezed = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return squeezed.compress(data) + squeezed.flush(zlib.Z_SYNC_FLUSH)
 
 
 def event(name: str, data: str, cursor: int | None = None) -> bytes:
@@ -167,20 +183,23 @@ class Hub:
     async def _words(self, items: list[Item]) -> dict[Any, bytes]:
         """Put a batch into words, once per kind of reader."""
         words: dict[Any, bytes] = {}
-        for who in [client.who for client in self._clients]:
+        for who, packed in [(client.who, client.packed) for client in self._clients]:
             key = _kind(who)
-            if key not in words:
+            if (key, False) not in words:
                 mine = seen_by(who, items)
-                words[key] = (
+                words[key, False] = (
                     b""
                     if not mine
                     else await to_thread.run_sync(put_into_words, self._console, who, mine)
                 )
+            if packed and (key, True) not in words:
+                plain = words[key, False]
+                words[key, True] = plain and await to_thread.run_sync(pack, plain)
         return words
 
     def _hand_out(self, items: list[Item], words: dict[Any, bytes]) -> None:
         for client in list(self._clients):
-            data = words.get(_kind(client.who))
+            data = words.get((_kind(client.who), client.packed))
             if data is None:  # joined while the words were made: its turn comes from the database
                 if seen_by(client.who, items):
                     self._cut(client)
@@ -201,7 +220,7 @@ class Hub:
                 self._cut(client)
                 continue
             try:
-                client.queue.put_nowait(data)
+                client.queue.put_nowait(pack(data) if client.packed else data)
             except asyncio.QueueFull:
                 self._cut(client)
 
@@ -215,8 +234,33 @@ class Hub:
 
     # -- clients ------------------------------------------------------------------------------
 
-    async def read(self, who: Who, cursor: int | None) -> AsyncIterator[bytes]:
-        """Yield a client's stream: first what it missed, then what comes."""
+    async def read(
+        self, who: Who, cursor: int | None, *, packed: bool = False
+    ) -> AsyncIterator[bytes]:
+        """Yield a client's stream, in pieces: what a slow line holds of it stays small.
+
+        Parameters
+        ----------
+        packed : bool
+            As gzip.
+        """
+        if packed:
+            yield GZIP_HEAD
+        client = Client(who, packed)
+        try:
+            async for data in self._before(client, cursor):
+                ready = await to_thread.run_sync(pack, data) if packed else data
+                for start in range(0, len(ready), PIECE):
+                    yield ready[start : start + PIECE]
+            while (batch := await client.queue.get()) is not None:
+                for start in range(0, len(batch), PIECE):
+                    yield batch[start : start + PIECE]
+        finally:
+            self._clients.discard(client)
+
+    async def _before(self, client: Client, cursor: int | None) -> AsyncIterator[bytes]:
+        """Yield what a client missed, and have it join."""
+        who = client.who
         yield b"retry: 2000\n\n"
         clock = await to_thread.run_sync(self._console.time)
         yield event("clock", clock.model_dump_json(by_alias=True))
@@ -226,7 +270,6 @@ class Hub:
         if why:
             at = newest
             yield event("resync", Resync(cursor=at, why=why).model_dump_json(), at)
-        client = Client(who)
         while True:
             reached = self._cursor
             if reached < 0:  # just started: it does not know yet where it stands
@@ -243,13 +286,8 @@ class Hub:
             items = seen_by(who, await to_thread.run_sync(items_of, self._console, rows))
             if items:
                 yield await to_thread.run_sync(put_into_words, self._console, who, items)
-        try:
-            if missed:
-                yield await to_thread.run_sync(put_into_words, self._console, who, missed)
-            while (data := await client.queue.get()) is not None:
-                yield data
-        finally:
-            self._clients.discard(client)
+        if missed:
+            yield await to_thread.run_sync(put_into_words, self._console, who, missed)
 
     def _has(self, cursor: int) -> bool:
         """Return whether memory holds everything after a place."""

@@ -134,6 +134,7 @@ class Site:
     """A console with everything a test needs."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         file = folder / "site.db"
         file.write_bytes(_accounts())
         self.times = Times()

@@ -40,6 +40,8 @@ async def stream(
         if not last_event_id.isascii() or not last_event_id.isdigit():
             raise ApiError("bad_request", "Last-Event-ID: wanted a number from this stream")
         cursor = min(int(last_event_id), 2**62)
-    return EventStream(
-        hub.read(who, cursor), headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    )
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    packed = "gzip" in request.headers.get("accept-encoding", "")
+    if packed:
+        headers["Content-Encoding"] = "gzip"
+    return EventStream(hub.read(who, cursor, packed=packed), headers=headers)
