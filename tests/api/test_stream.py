@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -51,8 +52,10 @@ async def gather(
     found: list[Any] = []
 
     async def read() -> None:
-        async for data in hub.read(reader, cursor):
-            found.extend(messages(data))
+        rest = b""
+        async for piece in hub.read(reader, cursor):  # cut anywhere
+            whole, _, rest = (rest + piece).rpartition(b"\n\n")
+            found.extend(messages(whole))
             if enough(found):
                 return
 
@@ -174,6 +177,12 @@ def test_a_slow_reader_loses_its_line_and_nothing_else(
         return {m["alert"]["subject_id"] for k, _, m in got + rest if k == "alert"}
 
     assert {f"new-{i}" for i in range(10)} <= run(story())
+
+
+def test_pieces_packed_apart_are_one_gzip_stream() -> None:
+    pieces = [f"piece {i} {'x' * 100}".encode() for i in range(50)]
+    stream = stream_module.GZIP_HEAD + b"".join(stream_module.pack(p) for p in pieces)
+    assert zlib.decompressobj(31).decompress(stream) == b"".join(pieces)
 
 
 def test_the_stream_over_http_ends_with_its_session(site: Site) -> None:
