@@ -47,6 +47,11 @@ the dearer a false alert, the more patience pays. 5 and 12 h serve the budgets o
 9 and 24 h those of a 24-hour rule. A plain rule on electricity costs about twice what it costs on
 water, hence a path of its own. The second and last step keep the moments of neighbouring prices in
 order, which urgency needs: what is not worth 12 h should still be worth 24.
+
+Measured on homes that did not teach the weights (homes_water, price held constant): at 24.8 false
+visits a home-year, more weight on 12 h and less on 9 and 24 found .935 within 13 h instead of .924
+and as many within 6 h (.55), at the cost of those within 10 h (.70 instead of .75). Steps at 5 and
+12 h alone gained nothing beyond that, nor did other costs of an hour or of never.
 """
 
 PRICES = 10.0 ** np.concatenate(

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 ABSENT, MAINTENANCE, APPROVED, POWER_CUT = "absent", "maintenance", "approved_work", "power_cut"
 KINDS = (ABSENT, MAINTENANCE, APPROVED, POWER_CUT)
+RETURNED = "returned"
+"""Somebody's use says that an absence is over: what hears of use, stops to believe in it."""
 NO_END = 2**62
 """End of an interval whose end nobody gave."""
 

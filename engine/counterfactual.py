@@ -61,10 +61,43 @@ class Counterfactuals:
         """Return use above the threshold in the slot that tipped."""
         facts = raised.variables[watch.primary]["facts"] if watch.primary else {}
         end_s = raised.tip_ns // NS
-        meter = self._meter(watch, raised.row, facts)
+        meter = self._plainest(watch, raised.row)
         if meter is None:
             return []
-        return self._use(meter, end_s - 3600, end_s, 3.0 * self._threshold(meter, facts))
+        amount = 3.0 * self._threshold(meter, facts)
+        if self.shard.registry.meters.register[meter] and raised.change.at_ns % (3600 * NS):
+            # A late reading tipped it, by what it said of the hours since the one before.
+            return self._higher(meter, amount * max(float(facts.get("silent_hours", 1)), 1.0))
+        return self._use(meter, end_s - 3600, end_s, amount)
+
+    def _higher(self, meter: int, amount: float) -> list[dict[str, Any]]:
+        """Return a register's newest reading, higher by an amount."""
+        intake = self.shard.intake
+        level, at_ns = float(intake.last_value[meter]), int(intake.last_ns[meter])
+        more = min(amount, STEP_BACK_L) / float(self.shard.registry.meters.scale[meter])
+        return [self._reading(meter, at_ns // NS, level + more)]
+
+    def _plainest(self, watch: Watch, row: int) -> int | None:
+        """Return the meter whose use can be told otherwise by the fewest readings.
+
+        An interval meter by one; a register by a level that the readings after it fall short of,
+        and a dozen of those would make it a glitch: the coarser, the better.
+        """
+        registry = self.shard.registry
+        meters, classes = registry.meters, registry.classes
+        link = watch.spoke(watch.primary or "", row)
+        heard = {c.utility for c in link.group.detector.channels} if link else {"*"}
+        mine = [
+            int(m)
+            for m in registry.meters_of(int(watch.rows[row])).tolist()
+            if "*" in heard or classes[int(meters.class_index[m])].utility in heard
+        ]
+
+        def rank(meter: int) -> tuple[bool, int, int]:
+            coarse = classes[int(meters.class_index[meter])].interval_s
+            return bool(meters.register[meter]), -coarse, meter
+
+        return min(mine, key=rank, default=None)
 
     def _threshold(self, meter: int, facts: dict[str, Any]) -> float:
         """Return the use (canonical unit) above which a meter shows a sign of life."""

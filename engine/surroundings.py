@@ -12,10 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.records import Event
-from detectors.base import NS
+from detectors.base import NS, Detector
 from engine import notices, outcomes
 from engine.alertbook import Named
-from engine.context import ABSENT, APPROVED, MAINTENANCE, POWER_CUT, Context, Interval
+from engine.context import (
+    ABSENT,
+    APPROVED,
+    MAINTENANCE,
+    POWER_CUT,
+    RETURNED,
+    Context,
+    Interval,
+)
 from engine.event_windows import EventWindows
 from engine.notices import Notice
 from engine.series import SeriesRows
@@ -86,7 +94,10 @@ class ShardSurroundings:
             for k in (ABSENT, MAINTENANCE, APPROVED, POWER_CUT)
         }
         return {
-            "absent": held[ABSENT],
+            "absent": held[ABSENT]
+            and not (
+                self.context_register.holds(RETURNED, subject, at_ns) and self._believes_use(watch)
+            ),
             "maintenance": held[MAINTENANCE],
             "approved_work": held[APPROVED],
             "area_outage": held[POWER_CUT] or any(self.cut_until_ns[p] > at_ns for p in place),
@@ -259,6 +270,9 @@ class ShardSurroundings:
         if context is not None:
             kind, start_ns, end_ns = context
             held = [*rows.tolist(), *(-1 - p for p in self._place_rows(event))]
+            if kind == ABSENT:
+                for row in held:
+                    self.context_register.end(RETURNED, row, event.ts_ns)
             for row in held:
                 self.context_register.add(
                     Interval(kind, row, start_ns, end_ns, event.arrival_ns, event.event_id)
@@ -278,10 +292,18 @@ class ShardSurroundings:
         self._look_again(rows, event.arrival_ns)
 
     def returns(self, at_ns: int) -> None:
-        """End the absences of which a home's use says that somebody is back."""
+        """Note of which absences a home's use says that somebody is back."""
         for group in self.shard.groups:
             for row in group.detector.returned().tolist():
-                self.context_register.end(ABSENT, int(group.subject_rows[row]), at_ns)
+                subject = int(group.subject_rows[row])
+                until_ns = self.context_register.until(ABSENT, subject, at_ns)
+                if until_ns is not None:
+                    back = Interval(RETURNED, subject, at_ns, until_ns, at_ns, "use")
+                    self.context_register.add(back)
+
+    def _believes_use(self, watch: Watch) -> bool:
+        """Return whether a rule's detectors tell by themselves that somebody is back."""
+        return any(type(k.group.detector).returned is not Detector.returned for k in watch.links)
 
     def _rows_of(self, event: Event) -> NDArray[np.int32]:
         registry = self.shard.registry
@@ -308,7 +330,7 @@ class ShardSurroundings:
         known = [
             outcomes.Quiet(k.start_ns, k.end_ns)
             for k in self.context_register.intervals()
-            if k.row == row
+            if k.row == row and k.kind != RETURNED
         ]
         try:
             found = outcomes.find(
