@@ -45,7 +45,7 @@ def answer(
             "bytes": 10,
         }
     if method == "PATCH" and path == "/session/preferences":
-        return 200, {}
+        return 200, {"language": body.get("language", "zh"), "theme": body.get("theme", "auto")}
     if method in ("POST", "PATCH", "PUT", "DELETE"):
         return 200, {"ok": True}
     if path in simple:
@@ -134,11 +134,28 @@ def version(name: str) -> dict[str, Any]:
 
 
 def dry_run(name: str) -> dict[str, Any]:
-    report = {"days": 184, "before": {"alerts": 255}, "after": {"alerts": 217}, "gained": 14, "lost": 52, "kept": 203,
-              "changes": [{"change": "lost" if i % 3 else "gained", "level": "red" if i % 2 else "orange", "at": ago(days=i + 1), "subject_id": f"E-{i}1MC-02", "place": "330199001002003", "outcome": "away" if i else "rescued"} for i in range(12)]}  # fmt: skip
-    return boards.DryRun.model_validate(
-        {"version": name, "against": "v12-9f3c", "at": ago(hours=2), "report": report}
-    ).model_dump()
+    """As `engine.dryrun_page.as_json` writes it."""
+
+    def side(i: int) -> dict[str, Any]:
+        return {
+            "alert_id": f"a{i}",
+            "level": "red" if i % 2 else "orange",
+            "onset": ago(days=i + 1),
+            "raised_at": ago(days=i + 1),
+            "state": "resolved",
+        }
+
+    changes = [
+        {"change": "lost" if i % 3 else "gained", "rule": "elderly-silence", "subject": f"E-{i}1MC-02", "place": "330199001002003", "moved_s": 0,
+         "outcome": "confirmed" if i == 1 else "false", "old": side(i) if i % 3 else None, "new": None if i % 3 else side(i), "reason": text("周二外出习惯 0.68", "out on Tuesdays, 0.68")}
+        for i in range(12)
+    ]  # fmt: skip
+    report = {
+        "days": 184.0, "alerts": {"old": 255, "new": 217, "gained": 14, "lost": 52, "earlier": 7, "later": 0, "relevelled": 0, "same": 203, "lost_confirmed": 1},
+        "visits": {"old": 230, "new": 195, "extra_per_worker_day": -0.19, "workers": [{"worker": f"w{i:02d}", "old": 9, "new": 5, "extra_per_day": round(-0.56 + 0.024 * i, 3)} for i in range(41)]},
+        "budgets": [{"rule": "elderly-silence", "old": {"asked": 0.5, "spent": 3, "realised": 0.43}, "new": {"asked": 0.5, "spent": 2, "realised": 0.37}}], "changes": changes,
+    }  # fmt: skip
+    return boards.DryRun.model_validate({"version": name, "against": "v12-9f3c", "at": ago(hours=2), "report": report}).model_dump()  # fmt: skip
 
 
 def quality() -> dict[str, Any]:

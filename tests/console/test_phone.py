@@ -11,23 +11,22 @@ from tests.console.district import District, text
 from tests.console.fakeapi import Fake, problem
 
 FIRST = "t-0000000000000000"
+COUNT = """() => new Promise(done => {{ const r = indexedDB.open('gridwarden'); r.onsuccess = () => {{
+  const q = r.result.transaction('{store}').objectStore('{store}').count();
+  q.onsuccess = () => {{ done(q.result {wanted}); r.result.close(); }} }} }})"""
+OUTBOX_EMPTY = COUNT.format(store="outbox", wanted="=== 0")
 
 
 def phone(console: Any, path: str = "/m", **more: Any) -> tuple[Fake, Any]:
     return console(path, role="gridworker", size=PHONE, **more)
 
 
-def ready_offline(page: Any) -> None:
+def ready_offline(page: Any, kept: int = 8) -> None:
     """Wait until the pages are kept on the phone and it has read ahead."""
     page.wait_for_selector(".card")
     page.evaluate("navigator.serviceWorker.ready")
     until(page, "navigator.serviceWorker.controller !== null")
-    until(
-        page,
-        """() => new Promise(done => { const r = indexedDB.open('gridwarden'); r.onsuccess = () => {
-             const q = r.result.transaction('cache').objectStore('cache').count();
-             q.onsuccess = () => { done(q.result >= 8); r.result.close(); } } })""",
-    )
+    until(page, COUNT.format(store="cache", wanted=f">= {kept}"))
 
 
 def sent(fake: Fake, ending: str) -> list[dict[str, Any]]:
@@ -79,13 +78,7 @@ def test_two_tasks_offline_arrive_once_each(console: Any) -> None:
     page.wait_for_selector("text=4 份待发")
     page.context.set_offline(False)
     page.wait_for_selector("text=没有网络", state="detached", timeout=15_000)
-    until(
-        page,
-        """() => new Promise(done => { const r = indexedDB.open('gridwarden'); r.onsuccess = () => {
-             const q = r.result.transaction('outbox').objectStore('outbox').count();
-             q.onsuccess = () => { done(q.result === 0); r.result.close(); } } })""",
-        15.0,
-    )
+    until(page, OUTBOX_EMPTY)
     signs, reports = sent(fake, "/sign"), sent(fake, "/report")
     assert len({r["path"] for r in signs}) == len(signs) == 2
     assert len({r["path"] for r in reports}) == len(reports) == 2

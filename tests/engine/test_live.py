@@ -91,11 +91,13 @@ class Site:
         return sorted(text.splitlines())
 
 
-def parts(town: Path) -> Iterator[tuple[str, bytes, int]]:
+def parts(
+    town: Path, begin_ns: int = LIVE_NS, hours: int = LIVE_HOURS
+) -> Iterator[tuple[str, bytes, int]]:
     """Yield (file name, content, wall time when it is there): the history, then hour by hour."""
     lines = gzip.decompress((town / "readings.csv.gz").read_bytes()).decode().splitlines(True)
     header, rows = lines[0], lines[1:]
-    cut, hour, newest = [0], LIVE_NS, 0
+    cut, hour, newest = [0], begin_ns, 0
     for i, row in enumerate(rows):
         local = datetime.fromisoformat(row.split(",")[1]).replace(tzinfo=live_town.ZONE)
         stamp = int(local.timestamp()) * NS
@@ -103,9 +105,9 @@ def parts(town: Path) -> Iterator[tuple[str, bytes, int]]:
         if newest > hour:
             cut.append(i)
             hour += HOUR_NS
-    for k in range(LIVE_HOURS):
+    for k in range(hours):
         content = header + "".join(rows[cut[k] : cut[k + 1]])
-        yield f"readings-{k:02d}.csv", content.encode(), LIVE_NS + k * HOUR_NS + 60 * NS
+        yield f"readings-{k:02d}.csv", content.encode(), begin_ns + k * HOUR_NS + 60 * NS
 
 
 def work(site: Site, live: Live, until: int = LIVE_HOURS) -> None:

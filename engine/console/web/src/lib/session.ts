@@ -4,7 +4,7 @@ import { call, csrf, get, signedOut } from "./api";
 import { now, setClock, zone } from "./clock";
 import { ms } from "./format";
 import { chosenTheme, keep, lang, surface } from "./settings";
-import type { Clock, Session } from "./types";
+import type { Account, Clock, Session } from "./types";
 
 export const session = signal<Session | null>(null);
 /** Not yet asked, asking failed, signed out, signed in. */
@@ -65,7 +65,10 @@ export async function signOut(): Promise<void> {
 export function remember(choice: { language?: "zh" | "en"; theme?: "dark" | "light" }): void {
   if (choice.language) keep("lang", choice.language);
   if (phase.value === "in" && may("set_preferences")) {
-    void call("PATCH", "/session/preferences", { body: choice }).catch(() => undefined);
+    void call<Account>("PATCH", "/session/preferences", { body: choice }).then(
+      (account) => { if (session.value) session.value = { ...session.value, account: { ...session.value.account, language: account.language, theme: account.theme } }; },
+      () => undefined,
+    );
   }
 }
 

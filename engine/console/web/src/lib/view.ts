@@ -9,10 +9,13 @@ export const ENDED = new Set(["closed", "cancelled"]);
 
 export const unsigned = (task: Pick<TaskBrief, "state"> | null): boolean => task !== null && WAITING.has(task.state);
 
+/** A place nobody named has its code for a name; its last part is enough beside the others. */
+export const placeName = (p: PlaceRef): string => (!p.name || p.name === p.place) && p.place.length > 6 ? p.place.slice(-3) : p.name || p.place;
+
 /** Street, community and grid; on a task also the building, never the door. */
 export function placeLine(path: readonly PlaceRef[], fallback: PlaceRef, short = false): string {
   const shown = path.filter((p) => p.level !== "county" && p.level !== "city" && p.level !== "district");
-  const names = (shown.length ? shown : [fallback]).map((p) => p.name || p.place);
+  const names = (shown.length ? shown : [fallback]).map(placeName);
   // Short: 荷塘 3 网格 rather than 荷塘社区 3 网格.
   if (short) return names.slice(-2).map((n, i, all) => (i < all.length - 1 ? n.replace(/(社区|村)$/u, "") : n)).join(" ");
   return names.join(" ");

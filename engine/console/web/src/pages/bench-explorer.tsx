@@ -12,7 +12,7 @@ import { main, toSeries } from "../lib/series";
 import { may } from "../lib/session";
 import { useSize } from "../lib/size";
 import type { Curves, EvidenceSeries, SubjectDetail, SubjectSummary } from "../lib/types";
-import { kindText, placeLine } from "../lib/view";
+import { kindText, placeLine, placeName } from "../lib/view";
 import { Panel, Seg } from "../parts/basics";
 import { LoadChart, SeriesTable } from "../parts/charts";
 import { Icon } from "../parts/icon";
@@ -49,7 +49,7 @@ export function Explorer({ id }: { id?: string }): JSX.Element {
             <ul class="sl">
               {list.items.map((s) => (
                 <li key={s.subject_id}><a href={`/workbench/explorer/${encodeURIComponent(s.subject_id)}${query({ kind, q: q["q"], days })}`} aria-current={s.subject_id === chosen ? "true" : undefined}>
-                  {s.level ? <LevelGlyph level={s.level} small /> : <span />}<span class="cut"><span class="mono">{s.subject_id}</span><br /><span class="f2">{text.evidence} {s.evidence === null ? text.notReady : num(s.evidence, 1)}</span></span><span class="note f3">{s.place.name}</span>
+                  {s.level ? <LevelGlyph level={s.level} small /> : <span />}<span class="cut"><span class="mono">{s.subject_id}</span><br /><span class="f2">{text.evidence} {s.evidence === null ? text.notReady : num(s.evidence, 1)}</span></span><span class="note f3">{placeName(s.place)}</span>
                 </a></li>
               ))}
               {list.more && <li class="in"><button type="button" class="btn" onClick={list.more}>{t().act.more}</button></li>}

@@ -41,7 +41,8 @@ const TICKS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 function Asked({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
   const text = t().bench;
   const [ref, size] = useSize<HTMLDivElement>({ w: 640, h: 330 });
-  const shown = rows.filter((r) => r.budget !== null && r.realised !== null);
+  const shown = rows.filter((r) => r.budget !== null && r.realised !== null && r.verdict !== "too_few");
+  if (!shown.length) return <Centre icon="gauge" title={text.tooFew} />;
   const W = size.w, H = 330, L = 54, B = 40;
   const low = Math.min(0.05, ...shown.flatMap((r) => [r.budget!, Math.max(r.realised!, 0.02)])), high = Math.max(2, ...shown.flatMap((r) => [r.budget!, r.high ?? r.realised!]));
   const log = Math.log10;

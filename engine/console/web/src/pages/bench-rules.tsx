@@ -4,9 +4,11 @@ import { useState } from "preact/hooks";
 import { ApiError, post } from "../lib/api";
 import { now } from "../lib/clock";
 import { useData } from "../lib/data";
-import { at as stampAt, ms, num, sig } from "../lib/format";
+import { at as stampAt, ms, num, sig, signed, span } from "../lib/format";
 import { both, t } from "../lib/i18n";
+import { linear } from "../lib/scale";
 import { may } from "../lib/session";
+import { useSize } from "../lib/size";
 import type { DryRun as Run, OutcomeKind, RuleInfo, RuleVersionDetail, RuleVersionInfo } from "../lib/types";
 import { kindText } from "../lib/view";
 import { Dialog, Field, Panel, Seg } from "../parts/basics";
@@ -127,27 +129,34 @@ function Propose({ onClose, onDone }: { onClose: () => void; onDone: () => void 
 
 // -- dry run ----------------------------------------------------------------------------------------
 
+type Kind = "gained" | "lost" | "earlier" | "later" | "relevelled";
+interface Side {
+  level: string;
+  raised_at: string;
+}
 interface Change {
-  change: "gained" | "lost" | "kept";
-  level?: string;
-  at?: string;
-  subject_id?: string;
-  place?: string;
-  outcome?: string;
-  why?: string;
+  change: Kind;
+  rule: string;
+  subject: string;
+  place: string;
+  moved_s: number;
+  outcome: string | null;
+  old: Side | null;
+  new: Side | null;
+  reason: { zh: string; en: string };
 }
 
-/** The report's parts that are drawn, wherever they are there. */
+/** What `gridwarden rules dry-run` writes (engine/dryrun_page.py), as far as it is drawn. */
 interface Report {
-  days?: number;
-  before?: { alerts?: number };
-  after?: { alerts?: number };
-  gained?: number;
-  lost?: number;
-  kept?: number;
-  visits_per_day?: number;
-  earlier?: number;
-  changes?: Change[];
+  days: number;
+  alerts: { old: number; new: number; gained: number; lost: number; earlier: number; later: number; same: number; lost_confirmed: number };
+  visits: { old: number; new: number; extra_per_worker_day: number; workers: { worker: string; extra_per_day: number }[] };
+  budgets: { rule: string; old: Budget | null; new: Budget | null }[];
+  changes: Change[];
+}
+interface Budget {
+  asked: number;
+  realised: number | null;
 }
 
 export function DryRun({ id }: { id?: string }): JSX.Element {
@@ -157,32 +166,76 @@ export function DryRun({ id }: { id?: string }): JSX.Element {
   const run = useData<Run>(chosen ? `/rules/versions/${encodeURIComponent(chosen)}/dry-run` : null);
   const detail = useData<RuleVersionDetail>(chosen ? `/rules/versions/${encodeURIComponent(chosen)}` : null);
   const kinds = useData<OutcomeKind[]>("/outcomes/kinds");
-  const [show, setShow] = useState<"all" | "gained" | "lost">("all");
-  const command = `gridwarden rules dry-run ${chosen ?? "rules/"}`;
-  if (versions.data && !chosen) return <Centre icon="flask" title={text.noDryRun}>{text.dryHow}<span class="cmd"><code class="mono">{command}</code><CopyButton text={command} /></span></Centre>;
+  const command = "gridwarden rules dry-run --help";
+  if (versions.data && !chosen) {
+    return <main class="g"><Panel label={text.tabs.dryrun}><Centre icon="flask" title={text.noDryRun} action={<div class="cmd"><code class="mono">{command}</code><CopyButton text={command} /></div>}>{text.dryHow}</Centre></Panel></main>;
+  }
   if (!run.data) return run.error ? <Failed error={run.error} retry={run.reload} what={text.tabs.dryrun} /> : <Loading rows={6} />;
-  const r = run.data.report as Report;
-  const changes = r.changes ?? [];
-  const missed = changes.filter((c) => c.change === "lost" && c.outcome === "rescued");
-  const name = (o: string | undefined): string => (o ? both(kinds.data?.find((k) => k.kind === o)?.text) || o : "—");
-  const count = (v: number | undefined): string => (v === undefined ? "—" : num(v));
+  const r = run.data.report as Partial<Report>;
+  if (!r.alerts || !r.visits || !r.changes) return <main class="g"><Panel title={text.tabs.dryrun}><pre class="in note scroll">{JSON.stringify(run.data.report, null, 2)}</pre></Panel></main>;
+  const names = new Map((kinds.data ?? []).map((k) => [k.kind, both(k.text)]));
   return (
     <main class="g dry">
       <section class="panel wide"><div class="st4">
-        <div><div class="note f2">{text.alerts}</div><div class="n">{count(r.before?.alerts)} → {count(r.after?.alerts)}</div><div class="micro f2">{text.gained} {count(r.gained)} · {text.lost} {count(r.lost)} · {text.same} {count(r.kept)}</div></div>
-        <div><div class="note f2">{text.visits}</div><div class="n">{r.visits_per_day === undefined ? "—" : num(r.visits_per_day, 2)}</div><div class="micro f2">{r.days !== undefined && `${text.ofHistory} ${text.days(r.days)}`}</div></div>
-        <div><div class="note f2">{text.earlier}</div><div class="n">{count(r.earlier)}</div></div>
-        <div><div class="note f2">{text.missed}</div><div class={`n ${missed.length ? "t-over" : ""}`}>{missed.length}</div><div class="micro f2">{missed.length > 0 && text.mustSee}</div></div>
+        <div><div class="note f2">{text.alerts}</div><div class="n">{num(r.alerts.old)} → {num(r.alerts.new)}</div><div class="micro f2">{text.gained} {num(r.alerts.gained)} · {text.lost} {num(r.alerts.lost)} · {text.same} {num(r.alerts.same)}</div></div>
+        <div><div class="note f2">{text.visits}</div><div class="n">{signed(r.visits.extra_per_worker_day, 2)}</div><div class="micro f2">{num(r.visits.old)} → {num(r.visits.new)} · {text.ofHistory} {text.days(Math.round(r.days ?? 0))}</div></div>
+        <div><div class="note f2">{text.earlier}</div><div class="n">{num(r.alerts.earlier)}</div><div class="micro f2">{text.later} {num(r.alerts.later)}</div></div>
+        <div><div class="note f2">{text.missed}</div><div class={`n ${r.alerts.lost_confirmed ? "t-over" : ""}`}>{num(r.alerts.lost_confirmed)}</div><div class="micro f2">{r.alerts.lost_confirmed > 0 && text.mustSee}</div></div>
+        {(r.budgets ?? []).slice(0, 1).map((b) => <div key={b.rule}><div class="note f2">{text.realised} {b.rule}</div><div class="n">{realised(b.old)} → {realised(b.new)}</div><div class="micro f2">{text.budget} {b.new ? sig(b.new.asked) : "—"}</div></div>)}
       </div></section>
-      <Panel title={text.change} aside={<span class="mono f2 note">{run.data.against.slice(0, 12)} → {run.data.version.slice(0, 12)}</span>}>{detail.data ? <Diff lines={detail.data.diff} /> : <Loading />}</Panel>
-      <Panel title={text.diffs} aside={<Seg label={text.diffs} value={show} onChange={setShow} choices={[{ value: "all", label: `${t().board.all} ${changes.length}` }, { value: "gained", label: text.gained }, { value: "lost", label: text.lost }]} />}>
-        {changes.length === 0 ? <pre class="in note scroll">{JSON.stringify(run.data.report, null, 2)}</pre> : (
-          <div class="scroll" tabIndex={0} role="region" aria-label={text.diffs}><table class="tbl pad"><thead><tr><th scope="col">{text.change}</th><th scope="col">{t().tasksPage.cols.level}</th><th scope="col">{text.at}</th><th scope="col">{t().alert.subject}</th><th scope="col">{text.outcome}</th></tr></thead>
-            <tbody>{changes.filter((c) => show === "all" || c.change === show).slice(0, 500).map((c, i) => (
-              <tr key={i} class={c.change === "lost" && c.outcome === "rescued" ? "red hotrow" : ""}><td><span class={`chip ${c.change === "gained" ? "d2" : ""}`}>{c.change === "gained" ? `+ ${text.gained}` : c.change === "lost" ? `− ${text.lost}` : text.same}</span></td><td>{c.level && LEVELS.includes(c.level as Level) && <><LevelGlyph level={c.level as Level} small />{t().level.short[c.level as Level]}</>}</td><td class="nw">{c.at ? stampAt(ms(c.at), now.value) : "—"}</td><td class="mono">{c.subject_id && may("subject") ? <a href={`/workbench/explorer/${encodeURIComponent(c.subject_id)}`}>{c.subject_id}</a> : (c.subject_id ?? c.place ?? "—")}</td><td>{name(c.outcome)}</td></tr>
-            ))}</tbody></table></div>
-        )}
-      </Panel>
+      <div class="col">
+        <Panel title={text.change} aside={<span class="mono f2 note">{run.data.against.slice(0, 12)} → {run.data.version.slice(0, 12)}</span>}>{detail.data ? <Diff lines={detail.data.diff} /> : <Loading />}</Panel>
+        {r.visits.workers.length > 0 && <Panel title={text.perWorker}><div class="in"><Workers rows={r.visits.workers} /></div></Panel>}
+      </div>
+      <Changes changes={r.changes} names={names} />
     </main>
+  );
+}
+
+const realised = (b: Budget | null): string => (b?.realised == null ? "—" : sig(b.realised));
+
+function Changes({ changes, names }: { changes: readonly Change[]; names: Map<string, string> }): JSX.Element {
+  const text = t().bench;
+  const [show, setShow] = useState<"all" | "gained" | "lost">("all");
+  const shown = changes.filter((c) => show === "all" || c.change === show);
+  const level = (c: Change): Level | null => {
+    const found = (c.new ?? c.old)?.level as Level;
+    return LEVELS.includes(found) ? found : null;
+  };
+  const word: Record<Kind, string> = { gained: `+ ${text.gained}`, lost: `− ${text.lost}`, earlier: text.sooner, later: text.later, relevelled: text.relevelled };
+  return (
+    <Panel title={text.diffs} aside={<Seg label={text.diffs} value={show} onChange={setShow} choices={[{ value: "all", label: `${t().board.all} ${num(changes.length)}` }, { value: "gained", label: text.gained }, { value: "lost", label: text.lost }]} />}>
+      <div class="scroll" tabIndex={0} role="region" aria-label={text.diffs}><table class="tbl pad">
+        <thead><tr><th scope="col">{text.change}</th><th scope="col">{t().tasksPage.cols.level}</th><th scope="col">{text.at}</th><th scope="col">{t().alert.subject}</th><th scope="col">{text.reasons}</th><th scope="col">{text.outcome}</th></tr></thead>
+        <tbody>{shown.slice(0, 500).map((c, i) => {
+          const l = level(c), side = c.new ?? c.old, bad = c.change === "lost" && c.outcome === "confirmed";
+          return (
+            <tr key={i} class={bad ? "red hotrow" : ""}>
+              <td class="nw"><span class={`chip ${c.change === "gained" ? "d2" : ""}`}>{word[c.change]}</span>{c.moved_s !== 0 && <span class="f2 note"> {c.moved_s < 0 ? "−" : "+"}{span(Math.abs(c.moved_s) * 1000)}</span>}</td>
+              <td class="nw">{l && <><LevelGlyph level={l} small quiet />{t().level.short[l]}</>}</td><td class="nw">{side ? stampAt(ms(side.raised_at), now.value) : "—"}</td>
+              <td class="mono">{c.subject && may("subject") ? <a href={`/workbench/explorer/${encodeURIComponent(c.subject)}`}>{c.subject}</a> : c.subject || c.place}</td>
+              <td class="f2">{both(c.reason)}</td><td class={bad ? "t-over b" : ""}>{c.outcome ? (names.get(c.outcome) ?? text.verdicts[c.outcome] ?? c.outcome) : "—"}</td>
+            </tr>
+          );
+        })}</tbody></table></div>
+    </Panel>
+  );
+}
+
+/** Extra visits a day, a bar a worker, from the most relieved to the most burdened. */
+function Workers({ rows }: { rows: readonly { worker: string; extra_per_day: number }[] }): JSX.Element {
+  const text = t().bench;
+  const [ref, size] = useSize<HTMLDivElement>({ w: 480, h: 220 });
+  const sorted = [...rows].sort((a, b) => a.extra_per_day - b.extra_per_day);
+  const W = size.w, H = 220, L = 48;
+  const most = Math.max(0.05, ...sorted.map((x) => Math.abs(x.extra_per_day))) * 1.1;
+  const y = linear(-most, most, H - 22, 8), w = (W - L - 8) / sorted.length;
+  const down = sorted.filter((x) => x.extra_per_day < 0).length, up = sorted.filter((x) => x.extra_per_day > 0).length;
+  return (
+    <div ref={ref} class="chart"><svg width={W} height={H} viewBox={`0 0 ${W} ${H}`} role="img" aria-label={`${text.fewer(down)}; ${text.moreVisits(up)}`}>
+      {[-most / 1.1, 0, most / 1.1].map((v) => <g key={v}><line class="ax" x1={L} x2={W} y1={y(v)} y2={y(v)} /><text x={L - 6} y={y(v) + 4} text-anchor="end">{signed(v, 2)}</text></g>)}
+      {sorted.map((x, i) => <rect key={x.worker} class={x.extra_per_day > 0 ? "f2c" : "fm"} x={L + i * w + w * 0.1} width={Math.max(1, Math.min(24, w * 0.8))} y={Math.min(y(0), y(x.extra_per_day))} height={Math.abs(y(x.extra_per_day) - y(0))}><title>{`${x.worker} ${signed(x.extra_per_day, 2)}`}</title></rect>)}
+      <text x={L} y={H - 4}>{text.fewer(down)}</text><text x={W - 4} y={H - 4} text-anchor="end">{text.moreVisits(up)}</text>
+    </svg></div>
   );
 }

@@ -14,7 +14,7 @@ import { query } from "../lib/api";
 import { sound } from "../lib/settings";
 import { useSize } from "../lib/size";
 import type { AlertSummary, Board as BoardData, Feed, Kpi, Place, QueueRow, Tile } from "../lib/types";
-import { headline, limitStart, placeLine, stateText, stepText, unsigned } from "../lib/view";
+import { headline, limitStart, placeLine, placeName, stateText, stepText, unsigned } from "../lib/view";
 import { Countdown, Dot, LimitBar, limitState, Panel, Seg, Spark } from "../parts/basics";
 import { HourBars } from "../parts/charts";
 import { HexMap } from "../parts/hexmap";
@@ -50,7 +50,7 @@ function useBoard(filters: Filters): { board: BoardData | undefined; error: unkn
   const [red, setRed] = useState("");
   const names = useMemo((): Names => {
     const known = new Map((places.data ?? []).map((p) => [p.place, p]));
-    const name = (code: string): string => known.get(code)?.name || code;
+    const name = (code: string): string => placeName(known.get(code) ?? { place: code, name: "", level: "" });
     return Object.assign(name, { above: (code: string) => name(known.get(code)?.parent ?? "") });
   }, [places.data]);
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
@@ -466,7 +466,7 @@ function Queues({ rows, names }: { rows: readonly QueueRow[]; names: Names }): J
             const from = q.next ? limitStart(q.next) : 0, to = q.next ? ms(q.next.at) : 0;
             return (
               <tr key={q.grid.place}>
-                <td class="cut">{names.above(q.grid.place).replace(/(社区|村)$/u, "")} {q.grid.name}</td>
+                <td class="cut">{names.above(q.grid.place).replace(/(社区|村)$/u, "")} {placeName(q.grid)}</td>
                 <td class="f2">{both(q.worker) || "—"}</td>
                 <td class="r">{q.to_sign ? <b>{q.to_sign}</b> : <span class="f3">0</span>}</td>
                 <td class="r">{q.open}</td>

@@ -9,6 +9,8 @@ import type { Tile } from "../lib/types";
 import { Hatch } from "./charts";
 import { LevelShape } from "./level";
 
+const LEAST_W = 420, LEAST_H = 330;
+
 interface Props {
   tiles: readonly Tile[];
   names: (code: string) => string;
@@ -29,6 +31,8 @@ export function HexMap(p: Props): JSX.Element {
   const id = useId().replace(/\W/g, "");
   const shape = p.tiles.map((x) => x.place + p.names(x.community)).join();
   const map: Map_ = useMemo(() => layout(toPlaces(p.tiles, p.names), p.aspect), [shape, p.aspect]);
+  // A handful of grids keeps the size that a grid has in a district.
+  const room = { x: Math.max(0, LEAST_W - map.width) / 2, y: Math.max(0, LEAST_H - map.height) / 2 };
   const byPlace = useMemo(() => new Map(p.tiles.map((x) => [x.place, x])), [p.tiles]);
   const [focus, setFocus] = useState<string | null>(null);
   const [hover, setHover] = useState<string | null>(null);
@@ -74,7 +78,7 @@ export function HexMap(p: Props): JSX.Element {
   return (
     <div class="mapwrap" onMouseLeave={() => setHover(null)}>
       <svg
-        ref={svg} class="fmap" viewBox={`0 0 ${map.width.toFixed(0)} ${map.height.toFixed(0)}`} preserveAspectRatio="xMidYMid meet"
+        ref={svg} class="fmap" viewBox={`${(-room.x).toFixed(0)} ${(-room.y).toFixed(0)} ${(map.width + 2 * room.x).toFixed(0)} ${(map.height + 2 * room.y).toFixed(0)}`} preserveAspectRatio="xMidYMid meet"
         role={p.onPick ? "application" : "img"} tabIndex={p.onPick ? 0 : undefined}
         aria-label={text.board.mapDesc(counts[0]!, counts[1]!, counts[2]!)} aria-describedby={active ? `${id}c` : undefined}
         onKeyDown={p.onPick && onKeyDown} onFocus={() => setInside(true)} onBlur={() => setInside(false)}
@@ -116,7 +120,7 @@ export function HexMap(p: Props): JSX.Element {
         {active && <polygon class="at noev" points={hexPoints(active.x, active.y, R + 1)} />}
       </svg>
       {active && tile && !p.plain && (
-        <TileCard id={`${id}c`} tile={tile} names={p.names} x={active.x / map.width} y={active.y / map.height} pick={!!p.onPick} />
+        <TileCard id={`${id}c`} tile={tile} names={p.names} x={(active.x + room.x) / (map.width + 2 * room.x)} y={(active.y + room.y) / (map.height + 2 * room.y)} pick={!!p.onPick} />
       )}
     </div>
   );
@@ -128,7 +132,7 @@ function TileCard({ id, tile, names, x, y, pick }: { id: string; tile: Tile; nam
   return (
     <div id={id} class={`pop ${x > 0.5 ? "to-left" : "to-right"} ${y > 0.5 ? "to-top" : ""}`} role="status"
       style={{ left: x > 0.5 ? undefined : `calc(${(x * 100).toFixed(1)}% + 28px)`, right: x > 0.5 ? `calc(${((1 - x) * 100).toFixed(1)}% + 28px)` : undefined, top: y > 0.5 ? undefined : `${(y * 100).toFixed(1)}%`, bottom: y > 0.5 ? `${((1 - y) * 100).toFixed(1)}%` : undefined }}>
-      <h3>{names(tile.street)} {names(tile.community)} {tile.name}</h3>
+      <h3>{names(tile.street)} {names(tile.community)} {names(tile.place)}</h3>
       <dl class="dl">
         <dt>{text.tile.open}</dt>
         <dd>{tile.state === "no_data" ? text.tile.noData : tile.level === null ? text.tile.nothing : (

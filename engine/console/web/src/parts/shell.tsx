@@ -8,7 +8,7 @@ import { both, t } from "../lib/i18n";
 import { useKeys } from "../lib/keys";
 import { connected, heardAt } from "../lib/live";
 import { isWall, may, remember, roles, session, simulated } from "../lib/session";
-import { lang, theme } from "../lib/settings";
+import { chosenTheme, lang } from "../lib/settings";
 import { Banner, Dialog, LangSwitch, ThemeSwitch } from "./basics";
 import { Icon, Logo, type IconName } from "./icon";
 
@@ -40,8 +40,13 @@ export function Shell({ children }: { children: ComponentChildren }): JSX.Elemen
   const [help, setHelp] = useState(false);
   const text = t();
   useKeys({ "?": () => setHelp(true) });
-  useEffect(() => remember({ language: lang.value }), [lang.value]);
-  useEffect(() => remember({ theme: theme() }), [theme()]);
+  // The account remembers what was chosen here, so that the next device knows.
+  useEffect(() => {
+    if (session.value && session.value.account.language !== lang.value) remember({ language: lang.value });
+  }, [lang.value]);
+  useEffect(() => {
+    if (chosenTheme.value && session.value && session.value.account.theme !== chosenTheme.value) remember({ theme: chosenTheme.value });
+  }, [chosenTheme.value]);
   return (
     <div class="app">
       <a class="skip" href="#main">{text.shell.skip}</a>

@@ -52,7 +52,7 @@ export const en: Texts = {
   },
   utility: { electricity: "Electricity", water: "Water", gas: "Gas", heat: "Heat" },
   signal: {
-    inactivity: "silence", excess: "excess", nights: "day–night reversal", decline: "slow decline", production: "production v. standby", occupancy: "occupancy", surge: "surge", repeat: "repeats", fade: "fading",
+    inactivity: "silence", silence: "silence", sustained: "sustained use", excess: "excess", nights: "day–night reversal", decline: "slow decline", production: "production v. standby", occupancy: "occupancy", surge: "surge", repeat: "repeats", fade: "fading",
     neighbours: "neighbours have power", habit: "habits", adjudicate: "cause of silence", seasonal: "off the usual", changepoint: "change point", spectral: "spectrum", profile: "shape", auto: "ensemble", events: "events", vehicles: "vehicles", prior: "prior", night: "night share", month: "month's total", shape: "like before closure", benign: "harmless causes",
   },
   grain: { street: "street", community: "community", grid: "grid" },
@@ -125,6 +125,7 @@ export const en: Texts = {
     alerts: "Alerts", gained: "gained", lost: "lost", same: "kept", visits: "Extra visits a day", earlier: "Caught earlier", missed: "True cases lost", mustSee: "Look at each before you submit", change: "Change", diffs: "Alerts gained and lost", versions: "Versions", proposal: "Proposal", active: "In force",
     propose: "Propose a change", note: "Note", file: "Rule files", approveWhy: "Why you approve", ownProposal: "Nobody approves their own proposal", status: { proposed: "proposed", approved: "approved", active: "in force", retired: "retired", rejected: "rejected", draft: "draft" },
     author: "by", approver: "approved by", noVersions: "No proposals yet", noDryRun: "No dry run yet for this version", dryHow: "Run it over history with:", noDiff: "The same as what is in force", shadow: "shadow", openNow: "Open", rulesInForce: "Rules in force", days: (n) => `${num(n)} day${s(n)}`,
+    later: "later", sooner: "earlier", relevelled: "other level", perWorker: "Change of visits a day, by worker", fewer: (n) => `fewer for ${n}`, moreVisits: (n) => `more for ${n}`, verdicts: { confirmed: "confirmed", false: "false", unknown: "unknown" }, 
     reasons: "Because", outcome: "Outcome", at: "Time", ofHistory: "history", worker: "Grid", perDay: "a day",
   },
   report: {

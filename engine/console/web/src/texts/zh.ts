@@ -48,7 +48,7 @@ export const zh = {
   } as Record<string, string>,
   utility: { electricity: "用电", water: "用水", gas: "燃气", heat: "供热" } as Record<string, string>,
   signal: {
-    inactivity: "静默", excess: "过量", nights: "昼夜颠倒", decline: "缓慢下降", production: "生产对待机", occupancy: "占用", surge: "集中", repeat: "重复", fade: "走低",
+    inactivity: "静默", silence: "静默", sustained: "持续用量", excess: "过量", nights: "昼夜颠倒", decline: "缓慢下降", production: "生产对待机", occupancy: "占用", surge: "集中", repeat: "重复", fade: "走低",
     neighbours: "邻居在用电", habit: "往常习惯", adjudicate: "静默成因", seasonal: "偏离往常", changepoint: "突变", spectral: "波形", profile: "形状", auto: "综合", events: "事件", vehicles: "车辆进出", prior: "先验", night: "夜间占比", month: "月度电量", shape: "像停产前", benign: "良性解释",
   } as Record<string, string>,
   grain: { street: "街道", community: "社区", grid: "网格" },
@@ -121,6 +121,7 @@ export const zh = {
     alerts: "预警", gained: "新增", lost: "消失", same: "不变", visits: "多跑，每日", earlier: "更早发现", missed: "漏掉的真事", mustSee: "须逐件看过才可提交", change: "改动", diffs: "预警差异", versions: "版本", proposal: "提案", active: "现行",
     propose: "提出改动", note: "说明", file: "规则文件", approveWhy: "批准理由", ownProposal: "不能批准自己的提案", status: { proposed: "待审批", approved: "已批准", active: "现行", retired: "已停用", rejected: "已退回", draft: "草稿" } as Record<string, string>,
     author: "提出", approver: "批准", noVersions: "还没有提案", noDryRun: "这个版本还没有试运行记录", dryHow: "用这条命令在历史上试运行：", noDiff: "与现行版本相同", shadow: "影子", openNow: "未结", rulesInForce: "现行规则", days: (n: number) => `${num(n)} 天`,
+    later: "更晚", sooner: "更早", relevelled: "换级", perWorker: "每人每日访问量变化", fewer: (n: number) => `减少 ${n} 人`, moreVisits: (n: number) => `增加 ${n} 人`, verdicts: { confirmed: "查实", false: "误报", unknown: "不明" } as Record<string, string>, 
     reasons: "因为", outcome: "现场结果", at: "时刻", ofHistory: "历史", worker: "网格", perDay: "次 / 日",
   },
   report: {
