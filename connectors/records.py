@@ -172,6 +172,8 @@ class Activation:
     rules_yaml: Mapping[str, str]
     author: str
     arrival_ns: int
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    """False alerts per subject-year that are not those of the files, by rule."""
 
 
 LogRecord: TypeAlias = ReadingBlock | Event | Outcome | Tick | PriceRecord | Activation

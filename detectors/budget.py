@@ -373,6 +373,18 @@ class PriceReducer(_Controller):
         self._close(tally.reached[None], np.array([tally.exposure_s]), np.array([tally.spent]))
         return self.price
 
+    def retarget(self, budget: float) -> Price:
+        """Aim at another budget from now on, with what was learned; return the price of it.
+
+        Surplus and debt belonged to the old promise and end with it.
+        """
+        if not budget > 0:
+            raise DetectorError(f"budget must be > 0 false alerts per subject-year, got {budget}")
+        self.budget = float(budget)
+        self.state["balance"][:] = 0.0
+        self._invert(np.full(1, self.budget * self.params.margin))
+        return self.price
+
     def snapshot(self) -> State:
         """Return copies of the arrays."""
         return {**super().snapshot(), "day": np.array([self.day], np.int64)}

@@ -59,8 +59,9 @@ class AlertBook:
         named: Named,
         counterfactual: list[dict[str, Any]],
         extra: Mapping[str, Any],
+        marks: Mapping[str, Any],
     ) -> AlertChange:
-        """Record one change and return its line."""
+        """Record one change and return its line; `marks` say why nobody is to be sent."""
         rule = watch.rule
         key = (rule.name, named.key)
         change = raised.change
@@ -94,7 +95,9 @@ class AlertBook:
             p_value=alert.p_value,
             budget=None if rule.budget is None else rule.budget.false_alerts_per_subject_year,
             reason=self._reason(watch, raised, state, alert, named),
-            facts=alert.facts | ({} if change.kind == Kind.RAISED else {"cause": change.cause}),
+            facts=alert.facts
+            | ({} if change.kind == Kind.RAISED else {"cause": change.cause})
+            | dict(marks),
             signals=alert.signals,
         )
         self._waiting.append((change.at_ns, alert.alert_id, alert.seq, line))

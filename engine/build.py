@@ -128,6 +128,9 @@ class Builder:
         self._by_spec: dict[Spec, list[Group]] = {}
         self._shared: dict[tuple[Any, ...], Parts] = {}
         self._kept: dict[tuple[str, bytes], NDArray[Any]] = {}
+        self._mixed: set[Spec] = set()
+        self.settled = True
+        """Whether a fresh build of the same rules would give the same groups."""
 
     def _class_mask(self) -> NDArray[np.uint64]:
         """Return, per subject, a bit for each class it has a meter of."""
@@ -150,24 +153,50 @@ class Builder:
     # -- groups ---------------------------------------------------------------------------
 
     def build(self, rules: RuleSet) -> list[Watch]:
-        """Return one watch per rule; the groups they share are in :attr:`groups`."""
+        """Return one watch per rule; the groups they share are in :attr:`groups`.
+
+        Built again, for other rules, groups whose detector did not change are kept as they are;
+        subjects that they do not watch yet get a group of their own.
+        """
         rows_of = {rule.name: self._rows(rule) for rule in rules}
         wanted: dict[Spec, list[NDArray[np.int32]]] = {}
         for rule in rules:
             for use in rule.signals.values():
                 wanted.setdefault(Spec.of(use, rule.subjects), []).append(rows_of[rule.name])
+        before, self._by_spec, self.groups = self._by_spec, {}, []
+        self.settled = True
         for spec in sorted(wanted, key=repr):
             rows = np.unique(np.concatenate(wanted[spec])).astype(np.int32)
-            cls = lookup(spec.detector)
-            if spec.series is not None:
-                made = [self._series_group(spec, cls, self.series[spec.series])]
-            elif cls.grain == "place":
-                made = self._place_groups(spec, cls)
-            else:
-                made = self._groups(spec, cls, rows)
+            made = self._carried(before.get(spec, []), spec, rows)
             self._by_spec[spec] = made
             self.groups += made
+        asked = dict.fromkeys(
+            SeriesKey.of(rule.subjects) for rule in rules if rule.subjects.series is not None
+        )
+        self.settled = self.settled and list(self.series) == list(asked)
         return [self._watch(rule, rows_of[rule.name]) for rule in rules]
+
+    def _carried(
+        self, before: list[Group], spec: Spec, rows: NDArray[np.int32]
+    ) -> list[Group]:
+        """Return the groups of a spec: those there are, with their state, and what they lack."""
+        cls = lookup(spec.detector)
+        if spec.series is not None:
+            return before or [self._series_group(spec, cls, self.series[spec.series])]
+        if cls.grain == "place":
+            return before or self._place_groups(spec, cls)
+        kept = [g for g in before if np.isin(g.subject_rows, rows).any()]
+        had = np.concatenate([g.subject_rows for g in kept]) if kept else np.zeros(0, np.int32)
+        missing = np.setdiff1d(rows, had).astype(np.int32)
+        made = self._groups(spec, cls, missing) if len(missing) else []
+        # Two generations of rows, or rows that nobody asks for any more: a fresh build differs.
+        alike = not kept or (not made and not len(np.setdiff1d(had, rows)))
+        self.settled = self.settled and alike and spec not in self._mixed
+        if kept and made:
+            self._mixed.add(spec)
+        elif not kept:
+            self._mixed.discard(spec)
+        return kept + made
 
     def _rows(self, rule: Rule) -> NDArray[np.int32]:
         if rule.subjects.series is not None:

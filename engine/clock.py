@@ -52,6 +52,13 @@ class ShardClock:
             self.next_slot[i] = (now_s - phase_s - lateness_s) // interval_s
         self._find()
 
+    def add(self, one: tuple[int, int, int], now_s: int) -> None:
+        """Add a class; its first slot is the one that is due after `now_s`."""
+        interval_s, phase_s, lateness_s = one
+        self.classes.append(one)
+        self.next_slot.append((now_s - phase_s - lateness_s) // interval_s)
+        self._find()
+
     def due_s(self, class_index: int, slot: int) -> int:
         """Return when a slot is due, seconds UTC."""
         interval_s, phase_s, lateness_s = self.classes[class_index]

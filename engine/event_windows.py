@@ -18,7 +18,7 @@ from rules.windows import Happening, Look
 
 if TYPE_CHECKING:
     from engine.shard import ShardRunner
-    from engine.watch import Watch
+    from engine.watch import Moves, Watch
 
 DAY_NS = 86_400 * NS
 NEVER_NS = 2**62
@@ -38,9 +38,22 @@ class EventWindows:
         self.shard = shard
         self._recent: dict[str, list[Happening]] = defaultdict(list)
         self._looks: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        uses = [u for w in shard.watches for u in w.rule.events.values()]
+        self._read_rules()
+
+    def _read_rules(self) -> None:
+        """Find out which events to keep, and how long."""
+        uses = [u for w in self.shard.watches for u in w.rule.events.values()]
         self._wanted_kinds = {kind for use in uses for kind in windows.kinds(use)}
         self._horizon_ns = NS * max((windows.horizon_s(u) for u in uses), default=0)
+
+    def rewire(self, moves: Moves) -> None:
+        """Go on with other rules; looks that were armed move with their rows."""
+        self._read_rules()
+        before, self._looks = self._looks, defaultdict(list)
+        for i, heap in before.items():
+            if i in moves:
+                place, rows = moves[i]
+                self._looks[place] = sorted((at, rows[r]) for at, r in heap if r in rows)
 
     # -- looks ----------------------------------------------------------------------------
 

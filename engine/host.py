@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from connectors.records import (
+    Activation,
     Counts,
     Event,
     Fault,
@@ -127,6 +128,8 @@ class Host:
             self.clock_ns = record.arrival_ns
             if isinstance(record, Event):
                 self._event(record)
+            elif isinstance(record, Activation):
+                self._activate(record)
             else:
                 self._broadcast(record)
         self._release()
@@ -205,6 +208,30 @@ class Host:
     def _broadcast(self, record: LogRecord) -> None:
         for shard in self.shards:
             shard.feed(record)
+
+    def _activate(self, record: Activation) -> None:
+        """Put a version of the rules in force; budgets that differ get their price at once."""
+        self._broadcast(record)
+        before, self.reducers = self.reducers, {}
+        for rule in self.shards[0].rules:
+            made = reducer(rule)
+            if made is None or rule.budget is None:
+                continue
+            asked = rule.budget.false_alerts_per_subject_year
+            old, use = before.get(rule.name), self.budgets.get(rule.name)
+            if old is not None and np.array_equal(old.prior, made.prior):
+                made = old
+            self.reducers[rule.name] = made
+            if use is not None and made is old and use.asked == asked:
+                continue
+            self.budgets[rule.name] = BudgetUse(
+                asked, *(() if use is None else (use.spent, use.exposure_years))
+            )
+            price = made.retarget(asked)
+            day = record.arrival_ns // DAY_NS
+            self._broadcast(
+                PriceRecord(rule.name, day, price.index, price.fraction, record.arrival_ns)
+            )
 
     # -- counts ---------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from connectors.records import (
+    Activation,
     Event,
     Fault,
     LogRecord,
@@ -135,6 +136,7 @@ def decode(body: bytes) -> LogRecord:
     plain: dict[str, Any] = {
         "outcome": Outcome,
         "tick": Tick,
+        "activation": Activation,
         "pricerecord": PriceRecord,
     }
     record: LogRecord = plain[kind](*rest)

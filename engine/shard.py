@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from connectors.records import (
 )
 from detectors.base import NS, Signals
 from detectors.budget import Price, Tally
+from engine.activation import activate, rules_of
 from engine.alertbook import AlertBook
 from engine.build import Builder, PlaceRows, series_lateness_s
 from engine.census import Census
@@ -43,7 +44,7 @@ from engine.partition import shard_of
 from engine.registry import Registry, hash_ids
 from engine.series import SeriesKey, SeriesRows
 from engine.surroundings import ShardSurroundings
-from engine.watch import Raised, Touched, Watch
+from engine.watch import Link, Moves, Raised, Touched, Watch
 from rules.alerts import AlertChange
 from rules.calendar import Calendars
 from rules.model import RuleSet
@@ -133,7 +134,7 @@ class ShardRunner:
             self.zones.append(zone)
         self._share = share
         self._stray_zone = 0 if zone is None else self.zones.index(zone)
-        builder = Builder(
+        builder = self.builder = Builder(
             registry,
             config.clock.lateness_s,
             self.places,
@@ -158,23 +159,15 @@ class ShardRunner:
         self.tick_ns = step_s * NS
         self.intake = Intake.of(registry, self.lateness_s, config.clock.max_skew_s, step_s)
         self.settled_at_end: Settled | None = None
-        place_groups = [g for g in self.groups if g.detector.grain == "place"]
-        self.census = (
-            Census(registry, self.places, place_groups[0].slot_s) if place_groups else None
-        )
+        self.census: Census | None = None
         self.book = AlertBook()
         self.around = ShardSurroundings(self)
         self.counterfactuals = Counterfactuals(self)
         self.timings = Timings()
         self.tap: Tap | None = None
-        self._links = [
-            [(w, link) for w in self.watches for link in w.links if link.group is g]
-            for g in self.groups
-        ]
-        self._by_class: list[list[int]] = [
-            [i for i, g in enumerate(self.groups) if any(f.class_index == c for f in g.feeds)]
-            for c in range(len(registry.classes))
-        ]
+        self._links: list[list[tuple[Watch, Link]]] = []
+        self._by_class: list[list[int]] = []
+        self.wire()
         self._prices: list[tuple[int, str, Price]] = []
         self._deadlines: list[tuple[int, int, int]] = []
         self._happened: dict[int, dict[int, int]] = {}
@@ -197,10 +190,23 @@ class ShardRunner:
 
     def _grow(self) -> None:
         """Give the rows that events have made since to their detectors and rules."""
-        for group in self.groups:
+        self.grow(self.groups, self.watches)
+
+    def grow(self, groups: Sequence[Group], watches: Sequence[Watch]) -> None:
+        """Give groups and watches, perhaps new ones, all rows that events have made."""
+        for group in groups:
             group.grow(lambda slot, s=group.slot_s: self._local(slot, s))  # type: ignore[misc]
-        for watch in self.watches:
+        for watch in watches:
             watch.grow()
+
+    def count_more(self) -> None:
+        """Take up the counts that new rules ask for: their slots fall due from now on."""
+        known = set(map(id, self.series))
+        for series in self.builder.series.values():
+            if id(series) not in known:
+                lateness_s = series_lateness_s(self.config.clock.lateness_s, series)
+                self.clock.add((series.use.every_s, 0, lateness_s), (self.now_ns or 0) // NS)
+                self.series.append(series)
 
     def _local(self, slot: int, slot_s: int) -> Local:
         """Return the local columns of a slot of counts, remembered: each newcomer needs the past."""
@@ -210,6 +216,21 @@ class ShardRunner:
                 self._past.clear()
             self._past[key] = self.local.columns(slot, slot_s, 0)
         return self._past[key]
+
+    def wire(self) -> None:
+        """Connect groups to the watches that listen to them, and to the meters that feed them."""
+        self._links = [
+            [(w, link) for w in self.watches for link in w.links if link.group is g]
+            for g in self.groups
+        ]
+        self._by_class = [
+            [i for i, g in enumerate(self.groups) if any(f.class_index == c for f in g.feeds)]
+            for c in range(len(self.registry.classes))
+        ]
+        if self.census is None:
+            places = [g for g in self.groups if g.detector.grain == "place"]
+            if places:
+                self.census = Census(self.registry, self.places, places[0].slot_s)
 
     # -- the log --------------------------------------------------------------------------
 
@@ -224,7 +245,9 @@ class ShardRunner:
             case PriceRecord():
                 price = Price(record.day, record.index, record.fraction)
                 heapq.heappush(self._prices, (record.day, record.rule, price))
-            case Outcome() | Tick() | Activation():
+            case Activation():
+                activate(self, rules_of(record), record.arrival_ns)
+            case Outcome() | Tick():
                 pass  # an outcome's effects are events of the log; a tick only moves the clock
         return None
 
@@ -419,14 +442,35 @@ class ShardRunner:
         rows[row] = max(arrival_ns, rows.get(row, 0))
 
     def _note(self, index: int, raised: list[Raised]) -> None:
-        watch = self.watches[index]
+        self.tell(self.watches[index], raised)
+        self.arm(index)
+
+    def tell(self, watch: Watch, raised: list[Raised]) -> None:
+        """Write down what changed of a rule's alerts."""
         for one in raised:
             named = self.around.named(watch, one.row, one.change.at_ns)
             listed, extra = self.counterfactuals.of(watch, one)
-            self.book.note(watch, one, named, listed, extra)
-        self._arm(index)
+            marks = self.around.marks(watch, named, one.change.at_ns)
+            self.book.note(watch, one, named, listed, extra, marks)
 
-    def _arm(self, index: int) -> None:
+    def rearm(self, moves: Moves, repriced: Collection[str]) -> None:
+        """Set timers and open looks anew after the rules changed.
+
+        Prices of `repriced` rules that were still to come are forgotten: they were for budgets
+        that are no more.
+        """
+        self._happened = {
+            moves[i][0]: {moves[i][1][r]: t for r, t in rows.items() if r in moves[i][1]}
+            for i, rows in self._happened.items()
+            if i in moves
+        }
+        self._prices = [price for price in self._prices if price[1] not in repriced]
+        heapq.heapify(self._prices)
+        self._deadlines = []
+        for index in range(len(self.watches)):
+            self.arm(index)
+
+    def arm(self, index: int) -> None:
         """Remember when time alone will next move a life of this rule."""
         deadline = self.watches[index].deadline_ns()
         deadline = min(deadline, self.around.windows.next_ns(index))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -27,13 +28,17 @@ from engine.context import (
 from engine.event_windows import EventWindows
 from engine.notices import Notice
 from engine.series import SeriesRows
+from rules.alerts import stamp
+from rules.silences import SILENCE, SILENCE_ENDED, Silence, SilenceError, silenced_by
 from rules.windows import Look
 
 if TYPE_CHECKING:
+    from engine.groups import Group
     from engine.shard import ShardRunner
-    from engine.watch import Watch
+    from engine.watch import Moves, Watch
 
 DAY_NS = 86_400 * NS
+NOTICE_OF_CONTEXT = {ABSENT: "absence", POWER_CUT: "outage"}
 CUT, DEAD = 1, 2
 GRACE_NS = 2 * 3600 * NS
 """How long after a street came back its outage still explains a home's silence."""
@@ -58,10 +63,42 @@ class ShardSurroundings:
         self.dead_until_ns = np.zeros(len(shard.places), np.int64)
         self.last_day: int | None = None
         self.windows = EventWindows(shard)
-        self._names_matter = any(
-            any(u.alert for u in w.rule.unless) or w.rule.inhibits for w in shard.watches
-        )
+        self.silences: dict[str, Silence] = {}
+        self._read_rules()
         self._places_of = self._subject_places()
+
+    def _read_rules(self) -> None:
+        """Find out whether rules look at each other."""
+        self._names_matter = any(
+            any(u.alert for u in w.rule.unless) or w.rule.inhibits for w in self.shard.watches
+        )
+
+    def rewire(self, moves: Moves, groups: Sequence[Group]) -> None:
+        """Go on with other rules; tell new groups what the others know."""
+        self._read_rules()
+        self.windows.rewire(moves)
+        if groups:
+            self.announce(groups)
+
+    def marks(self, watch: Watch, named: Named, at_ns: int) -> dict[str, Any]:
+        """Return what says that nobody is to be sent: shadow mode, a silence."""
+        found: dict[str, Any] = {}
+        shadow = self.shard.config.rules.shadow_places
+        if watch.rule.shadow:
+            found["shadow"] = "rule"
+        elif shadow and named.place.startswith(shadow):
+            found["shadow"] = "place"
+        silence = silenced_by(
+            self.silences.values(), watch.rule.name, named.subject_id, named.place, at_ns
+        )
+        if silence is not None:
+            found["silenced"] = {
+                "silence_id": silence.silence_id,
+                "author": silence.author,
+                "reason": silence.reason,
+                "until": stamp(silence.until_ns),
+            }
+        return found
 
     def _subject_places(self) -> dict[int, list[int]]:
         """Return the place rows of each watched subject's meters, filled on demand."""
@@ -220,12 +257,29 @@ class ShardSurroundings:
 
     # -- what the log tells ---------------------------------------------------------------
 
-    def announce(self) -> None:
-        """Tell detectors what the registry's attributes say."""
+    def announce(self, groups: Sequence[Group] | None = None) -> None:
+        """Tell detectors what the registry's attributes say.
+
+        `groups` that came later are also told what else is known: permits of these days, and the
+        absences, works and power cuts that hold.
+        """
         registry = self.shard.registry
+        days = []
+        if groups is not None and self.last_day is not None:
+            first = dt.date(1970, 1, 1) + dt.timedelta(days=self.last_day)
+            days = [first, first + dt.timedelta(days=1)]
         for row, attrs in registry.subjects.attrs.items():
-            for notice in notices.of_attributes(attrs, registry.zone(row)):
-                self._inform(notice, np.array([row], np.int32))
+            zone = registry.zone(row)
+            for notice in (
+                *notices.of_attributes(attrs, zone),
+                *notices.permits_of(attrs, days, zone),
+            ):
+                self._inform(notice, np.array([row], np.int32), groups)
+        for held in self.context_register.intervals() if groups is not None else ():
+            kind = NOTICE_OF_CONTEXT.get(held.kind)
+            if kind is not None and held.row >= 0:
+                notice = Notice(kind, held.start_ns, held.end_ns)
+                self._inform(notice, np.array([held.row], np.int32), groups)
 
     def daily(self, at_ns: int) -> None:
         """Once a day: permits of the days to come; forget what is long past."""
@@ -245,6 +299,7 @@ class ShardSurroundings:
                 self._inform(notice, np.array([row], np.int32))
         self._coming_absences(at_ns)
         self.context_register.expire(at_ns - 30 * DAY_NS)
+        self.silences = {k: s for k, s in self.silences.items() if s.until_ns > at_ns - DAY_NS}
         self.windows.expire(at_ns)
 
     def _coming_absences(self, at_ns: int) -> None:
@@ -262,6 +317,9 @@ class ShardSurroundings:
         if event.kind == "outcome":
             for effect in self._found(event, zone):
                 self.event(effect)
+            return
+        if event.kind in (SILENCE, SILENCE_ENDED):
+            self._silence(event, zone)
             return
         if event.kind == "absence_revoked":
             self._revoke(event, rows, zone)
@@ -304,6 +362,37 @@ class ShardSurroundings:
     def _believes_use(self, watch: Watch) -> bool:
         """Return whether a rule's detectors tell by themselves that somebody is back."""
         return any(type(k.group.detector).returned is not Detector.returned for k in watch.links)
+
+    def _silence(self, event: Event, zone: str) -> None:
+        """Take in a silence, or its early end."""
+        attrs = event.attrs
+        silence_id = str(attrs.get("silence_id") or event.event_id)
+        if event.kind == SILENCE_ENDED:
+            known = self.silences.get(silence_id)
+            if known is not None and known.from_ns < event.ts_ns:
+                end_ns = min(known.until_ns, event.ts_ns)
+                self.silences[silence_id] = replace(known, until_ns=end_ns)
+            elif known is not None:
+                del self.silences[silence_id]
+            return
+        named = attrs.get("rules") or ()
+        until = attrs.get("until")
+        if until is None:
+            raise notices.EventError(f"silence {silence_id!r}: needs until; none is for ever")
+        start = attrs.get("from")
+        try:
+            self.silences[silence_id] = Silence(
+                silence_id=silence_id,
+                rules=(named,) if isinstance(named, str) else tuple(map(str, named)),
+                subject_id=event.subject_id,
+                place=event.place,
+                from_ns=event.ts_ns if start is None else notices.instant_ns(start, zone, event),
+                until_ns=notices.instant_ns(until, zone, event, end=True),
+                author=str(attrs.get("author", "")),
+                reason=str(attrs.get("reason", "")),
+            )
+        except SilenceError as error:
+            raise notices.EventError(f"silence {silence_id!r}: {error}") from None
 
     def _rows_of(self, event: Event) -> NDArray[np.int32]:
         registry = self.shard.registry
@@ -375,8 +464,10 @@ class ShardSurroundings:
                 if at < len(watch.rows) and watch.rows[at] == row and at in watch.lives:
                     self.shard.touch(index, at, arrival_ns)
 
-    def _inform(self, notice: Notice, rows: NDArray[np.int32]) -> None:
-        for group in self.shard.groups:
+    def _inform(
+        self, notice: Notice, rows: NDArray[np.int32], groups: Sequence[Group] | None = None
+    ) -> None:
+        for group in self.shard.groups if groups is None else groups:
             if (
                 group.detector.grain == "place"
                 or group.series
@@ -430,6 +521,7 @@ class ShardSurroundings:
             "dead_until_ns": self.dead_until_ns.tolist(),
             "last_day": self.last_day,
             "windows": self.windows.snapshot(),
+            "silences": [asdict(s) for _, s in sorted(self.silences.items())],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -439,6 +531,10 @@ class ShardSurroundings:
         self.dead_until_ns = np.array(state["dead_until_ns"], np.int64)
         self.last_day = state["last_day"]
         self.windows.restore(state["windows"])
+        self.silences = {
+            s["silence_id"]: Silence(**{**s, "rules": tuple(s["rules"])})
+            for s in state.get("silences", ())
+        }
 
 
 @lru_cache(maxsize=4096)

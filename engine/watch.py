@@ -7,8 +7,8 @@ the mask or an open alert gives reason to.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -495,6 +495,41 @@ class Watch:
         life = self.lives.get(row)
         return life is not None and life.phase >= Phase.FIRING
 
+    def adopt(self, old: Watch) -> list[int]:
+        """Go on where an older version of this rule stood.
+
+        Returns
+        -------
+        list of int
+            Rows of `old` that have a life and are not watched any more.
+        """
+        mine, theirs = rows_in(self.rows, old.rows)
+        for name, use in self.rule.signals.items():
+            before = old.rule.signals.get(name)
+            if before is None or replace(before, weight=use.weight) != use:
+                continue
+            for field_name in SignalColumns.__slots__:
+                column = getattr(self.columns[name], field_name)
+                column[mine] = getattr(old.columns[name], field_name)[theirs]
+        for name, window in self.rule.events.items():
+            if old.rule.events.get(name) == window:
+                for field_name in EventColumns.__slots__:
+                    column = getattr(self.event_columns[name], field_name)
+                    column[mine] = getattr(old.event_columns[name], field_name)[theirs]
+        if self.rule.budget == old.rule.budget:
+            self.price = old.price
+        self.tally = old.tally
+        for link in self.links:
+            for twin in old.links:
+                if link.counter is not None and twin.counter and twin.group is link.group:
+                    here, there = rows_in(link.group_rows, twin.group_rows)
+                    for key, values in link.counter.state.items():
+                        values[here] = twin.counter.state[key][there]
+        to = dict(zip(theirs.tolist(), mine.tolist(), strict=True))
+        self.lives = {to[row]: life for row, life in old.lives.items() if row in to}
+        self.tips = {to[row]: tip for row, tip in old.tips.items() if row in to}
+        return sorted(row for row in old.lives if row not in to)
+
     # -- snapshots ------------------------------------------------------------------------
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -539,6 +574,16 @@ class Watch:
                 link.counter.restore(
                     {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
                 )
+
+
+Moves: TypeAlias = dict[int, tuple[int, dict[int, int]]]
+"""Where rules went when others were activated: place before → (place now, row before → row now)."""
+
+
+def rows_in(rows: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
+    """Return where rows and others are equal: indices into both; each ascends without repeats."""
+    _, mine, theirs = np.intersect1d(rows, others, assume_unique=True, return_indices=True)
+    return mine, theirs
 
 
 def _translate(rows: IntArray, ascending: NDArray[np.int32], other: NDArray[np.int32]) -> IntArray:

@@ -393,6 +393,11 @@ class RuleSet:
     def __len__(self) -> int:
         return len(self.rules)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the rules."""
+        return frozenset(rule.name for rule in self.rules)
+
     def __getitem__(self, name: str) -> Rule:
         for rule in self.rules:
             if rule.name == name:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 NS = 1_000_000_000
+SILENCE, SILENCE_ENDED = "silence", "silence_ended"
+"""Kinds of the events by which the log learns of silences."""
 LONGEST_S = 90 * 86_400
 """A silence that is wanted for longer is a change of the rule, and goes through approval."""
 

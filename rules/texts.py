@@ -393,6 +393,7 @@ _UTILITIES = {
 _CAUSES = {
     "data": ("补到的读数", "readings that came later"),
     "late_reading": ("补到的读数", "readings that came later"),
+    "rule_withdrawn": ("规则已停用或不再适用", "the rule was withdrawn, or no longer applies here"),
     "late_event": ("补到的事件", "an event that was reported late"),
     "absent": ("已登记外出", "a registered absence"),
     "area_outage": ("片区停电", "a power cut in the area"),
