@@ -37,7 +37,9 @@ def rules_of(record: Activation) -> RuleSet:
         If this program reads them as another version than the one that was activated.
     """
     return _loaded(
-        record.version, tuple(sorted(record.rules_yaml.items())), tuple(sorted(record.budgets.items()))
+        record.version,
+        tuple(sorted(record.rules_yaml.items())),
+        tuple(sorted(record.budgets.items())),
     )
 
 
@@ -76,7 +78,9 @@ def activate(shard: ShardRunner, rules: RuleSet, at_ns: int) -> None:
             left = watch.adopt(old)
             shard.tell(old, withdrawn(shard, old, left, at_ns))
     moves = _moves(shard.watches, watches)
-    other = {n for n, w in before.items() if n not in rules.names or w.rule.budget != rules[n].budget}
+    other = {
+        n for n, w in before.items() if n not in rules.names or w.rule.budget != rules[n].budget
+    }
     shard.rules, shard.watches, shard.groups = rules, watches, shard.builder.groups
     shard.wire()
     shard.rearm(moves, other)

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.queue import Gate, Waiting
 from engine.tasks import Task, TaskEvent
+from rules.alerts import AlertChange
 
 
 class Link(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +39,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: str
     """``waiting``, ``released``, ``checked``, or ``gone`` (resolved or cancelled meanwhile)."""
     until_ns: int | None = None
+    due_ns: int | None = None
+    """When a silence ends, or enough was collected; None where only a new day can send it."""
 
     def waiting(self, hard: bool) -> Waiting:
         """Return what the queue needs to know of it."""
@@ -63,6 +66,8 @@ class Book:
     links: dict[str, Link] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
+    newest: dict[str, AlertChange] = field(default_factory=dict)
+    """The newest change of each alert that is held until a time."""
     load: dict[str, int] = field(default_factory=dict)
 
     created: dict[str, None] = field(default_factory=dict)
@@ -83,6 +88,23 @@ class Book:
         if len(found) < 2:
             return found
         return sorted(found, key=lambda t: (t.opened_ns, t.task_id), reverse=True)
+
+    def within(self, rule: str, area: str, since_ns: int) -> list[Task]:
+        """Return the tasks of a rule that were opened in an area since a time."""
+        return [
+            task
+            for task in self.tasks.values()
+            if task.rule == rule and task.opened_ns > since_ns and task.place.startswith(area)
+        ]
+
+    def due(self, now_ns: int) -> list[Held]:
+        """Return what was held until now, the one held longest first."""
+        found = [
+            held
+            for held in self.held.values()
+            if held.status == "waiting" and held.due_ns is not None and held.due_ns <= now_ns
+        ]
+        return sorted(found, key=lambda h: (h.due_ns, h.since_ns, h.alert_id))
 
     def open_task(self, task: Task, event: TaskEvent) -> None:
         """Add a new task."""

@@ -176,9 +176,7 @@ class Builder:
         self.settled = self.settled and list(self.series) == list(asked)
         return [self._watch(rule, rows_of[rule.name]) for rule in rules]
 
-    def _carried(
-        self, before: list[Group], spec: Spec, rows: NDArray[np.int32]
-    ) -> list[Group]:
+    def _carried(self, before: list[Group], spec: Spec, rows: NDArray[np.int32]) -> list[Group]:
         """Return the groups of a spec: those there are, with their state, and what they lack."""
         cls = lookup(spec.detector)
         if spec.series is not None:

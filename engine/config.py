@@ -74,6 +74,11 @@ class RulesConfig(_Frozen):
     budgets: Mapping[str, float] = Field(
         default_factory=dict, description="False alerts per subject-year, by rule."
     )
+    reload: bool = Field(
+        True,
+        description="Take up changed rule files while running; false: only versions that were "
+        "approved (`gridwarden rules approve`).",
+    )
     shadow_places: tuple[str, ...] = Field(
         (), description="Place codes where alerts are recorded and nobody is sent."
     )

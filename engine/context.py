@@ -78,7 +78,7 @@ class Context:
         for k in held:
             if k.start_ns <= at_ns < k.end_ns:
                 left.append(Interval(kind, row, k.start_ns, at_ns, k.known_ns, k.source))
-            elif not k.start_ns == start_ns > at_ns:
+            elif start_ns is None or not k.start_ns == start_ns > at_ns:
                 left.append(k)
         self._by_row[kind, row] = left
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from engine.book import Held
 from engine.config import QueueConfig
 from engine.hours import NS, CalendarHours, Hours, WorkHours, ns_of
 from engine.places import PlaceLayout
@@ -79,6 +80,8 @@ class Desk:
 
     def sends(self, change: AlertChange) -> bool:
         """Return whether anybody is sent for an alert (no route or shadow: nobody is)."""
+        if "shadow" in change.facts:
+            return False
         if self.shadow_places and change.place.startswith(self.shadow_places):
             return False
         rule = self.rule(change.rule)
@@ -91,10 +94,44 @@ class Desk:
         the rule (an outage and a surge of complaints in one community are two cases).
         """
         rule = self.rule(change.rule)
-        by = rule.group.by if rule else "subject"
-        if by == "subject":
-            return change.subject_id or f"{change.place}|{change.rule}"
-        return f"{self.layout.at(change.place, by)}|{change.rule}"
+        return self._door(change.rule, change.place, change.subject_id, rule)
+
+    def door_of(self, held: Held) -> str:
+        """Return the door of an alert that is held back."""
+        return self._door(held.rule, held.place, held.subject_id, self.rule(held.rule))
+
+    def _door(self, name: str, place: str, subject_id: str | None, rule: Rule | None) -> str:
+        area = self.area(place, rule.group.by) if rule else None
+        if area is None:
+            return subject_id or f"{place}|{name}"
+        return f"{area}|{name}"
+
+    def area(self, place: str, by: str) -> str | None:
+        """Return the place that a grouping means; None for the subject itself.
+
+        Buildings and units are what a code says beyond the layout; a code that says nothing
+        there stands for many homes, which are then told apart by subject.
+        """
+        if by in self.layout.levels:
+            return self.layout.at(place, by)
+        whole = sum(self.layout.widths)
+        if by == "subject" or len(place) <= whole:
+            return None
+        return place[: whole + 3] if by == "building" else place
+
+    def dedupe_area(self, change: AlertChange) -> str | None:
+        """Return the place within which a rule sends nobody twice; None for the door alone."""
+        rule = self.rule(change.rule)
+        if rule is None or not rule.dedupe.within_s or self.hard(change.rule, change.level):
+            return None
+        return self.area(change.place, rule.dedupe.by)
+
+    def collect_ns(self, change: AlertChange) -> int:
+        """Return how long to collect alerts before anybody is sent; hard danger never waits."""
+        rule = self.rule(change.rule)
+        if rule is None or self.hard(change.rule, change.level):
+            return 0
+        return rule.group.wait_s * NS
 
     def grid(self, place: str) -> str:
         """Return the grid whose queue an alert at a place belongs to."""

@@ -29,6 +29,9 @@ from engine.tasks import (
 )
 from rules.alerts import AlertChange, State
 
+COLLECTING = "collecting"
+"""Why an alert is held: others at its door may still join (``group.wait``)."""
+
 # -- changes of alerts ----------------------------------------------------------------------
 
 
@@ -38,6 +41,7 @@ def take(desk: Desk, book: Book, changes: Sequence[AlertChange]) -> None:
         if not desk.sends(change):
             continue
         at_ns = ns_of(change.at)
+        send_due(desk, book, at_ns)
         if change.state == State.FIRING:
             _firing(desk, book, change, at_ns)
         else:
@@ -61,11 +65,64 @@ def _firing(desk: Desk, book: Book, change: AlertChange, at_ns: int) -> None:
         book.change(_note(task, at_ns, "alert_changed", note))
 
 
-def _want(desk: Desk, book: Book, change: AlertChange, at_ns: int, count: int) -> None:
-    """Let an alert join a task at its door, pass the queue, or be held back."""
+def send_due(desk: Desk, book: Book, now_ns: int) -> int:
+    """Send whom silences that have ended, or collecting that is over, kept at home; return how many."""
+    due = book.due(now_ns)
+    for held in due:
+        change = book.newest[held.alert_id]
+        at_ns = max(held.due_ns or 0, ns_of(change.at))
+        link = book.links.get(held.alert_id)
+        # As if it came only now; what the queue's capacity says of it, it says now.
+        del book.held[held.alert_id]
+        _want(desk, book, change, at_ns, link.count + 1 if link else 0, ripe=True)
+        if held.alert_id not in book.held:
+            book.hold(held)
+            _unhold(book, held.alert_id, "released", at_ns)
+    return len(due)
+
+
+def _hold_until(desk: Desk, book: Book, change: AlertChange, at_ns: int) -> bool:
+    """Hold an alert that is silenced, or that others may still join; return whether it was."""
+    silenced = change.facts.get("silenced")
+    if silenced is not None and desk.hard(change.rule, change.level):
+        return False  # danger to life is never silenced
+    if silenced is not None:
+        reason, due_ns = f"silenced:{silenced['silence_id']}", ns_of(silenced["until"])
+    else:
+        wait_ns = desk.collect_ns(change)
+        if not wait_ns:
+            return False
+        door = desk.door(change)
+        others = [
+            held.due_ns
+            for held in book.held.values()
+            if held.status == "waiting"
+            and held.reason == COLLECTING
+            and held.due_ns is not None
+            and held.due_ns > at_ns
+            and desk.door_of(held) == door
+        ]
+        reason, due_ns = COLLECTING, min(others, default=at_ns + wait_ns)
+    item = _held(desk, change, at_ns, book.held.get(change.alert_id))
+    book.hold(msgspec.structs.replace(item, reason=reason, status="waiting", due_ns=due_ns))
+    book.newest[change.alert_id] = change
+    return True
+
+
+def _want(
+    desk: Desk, book: Book, change: AlertChange, at_ns: int, count: int, *, ripe: bool = False
+) -> None:
+    """Let an alert join a task at its door, pass the queue, or be held back.
+
+    `ripe` ones were held until now, and are not held for the same again.
+    """
+    if not ripe and "silenced" in change.facts and _hold_until(desk, book, change, at_ns):
+        return
     joined = _join(desk, book, change, at_ns, count)
     if joined:
         _unhold(book, change.alert_id, "released", at_ns)
+        return
+    if not ripe and _hold_until(desk, book, change, at_ns):
         return
     before = book.held.get(change.alert_id)
     if before is None and desk.queue.visits_per_day is None:
@@ -92,23 +149,21 @@ def _want(desk: Desk, book: Book, change: AlertChange, at_ns: int, count: int) -
 def _join(desk: Desk, book: Book, change: AlertChange, at_ns: int, count: int) -> bool:
     """Let an alert join a task at its door, where somebody is on the way or has just been.
 
-    That is: a task still open (within the rule's ``group.wait``); one reported after this alert's
-    onset; or one of the same rule within its ``dedupe.within``, except for hard danger: what
-    began after somebody looked is nothing that anybody has seen.
+    That is: a task still open; one reported after this alert's onset; or one of the same rule
+    within its ``dedupe.within``, at this door or elsewhere in the place that ``dedupe.by`` names,
+    except for hard danger: what began after somebody looked is nothing that anybody has seen.
     """
     rule = desk.rule(change.rule)
-    wait_ns = rule.group.wait_s * NS if rule and rule.group.wait_s else None
     hard = desk.hard(change.rule, change.level)
     within_ns = rule.dedupe.within_s * NS if rule and not hard else 0
     onset_ns = ns_of(change.onset)
-    for task in book.at_door(desk.door(change)):
+    door, area = desk.door(change), desk.dedupe_area(change)
+    near = [] if area is None else book.within(change.rule, area, at_ns - within_ns)
+    for task in [*book.at_door(door), *(t for t in near if t.door != door)]:
         age_ns = at_ns - task.opened_ns
-        on_the_way = (
-            task.open
-            and task.state != TaskState.REPORTED
-            and (wait_ns is None or age_ns <= wait_ns)
-        )
-        seen = task.reported_ns is not None and onset_ns <= task.reported_ns
+        on_the_way = task.open and task.state != TaskState.REPORTED and task.door == door
+        reported_ns = task.reported_ns if task.door == door else None
+        seen = reported_ns is not None and onset_ns <= reported_ns
         same = task.rule == change.rule and age_ns < within_ns
         worse = more_urgent(change.level, task.level)
         if on_the_way or (not worse and (seen or same) and task.state != TaskState.CANCELLED):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from engine.book import Book
 from engine.desk import Desk
-from engine.dispatch import take
+from engine.dispatch import send_due, take
 from engine.hours import NS, local, ns_of
 from engine.tasks import SYSTEM, Action, Task, act
 from rules.alerts import AlertChange
@@ -49,13 +49,21 @@ class History:
         for line in lines:
             at_ns = ns_of(line.at)
             self._visit(at_ns)
+            if line.alert_id in book.newest:
+                book.newest[line.alert_id] = line
             take(self.desk, book, [line])
-            for task_id in book.created:
-                self._opened(book.tasks[task_id])
-            book.created.clear()
-            book.touched.clear()
-            book.events.clear()
+            self._settle()
+        send_due(self.desk, book, 2**62)
+        self._settle()
         self._visit(2**62)
+
+    def _settle(self) -> None:
+        """Count the tasks that were opened."""
+        for task_id in self.book.created:
+            self._opened(self.book.tasks[task_id])
+        self.book.created.clear()
+        self.book.touched.clear()
+        self.book.events.clear()
 
     def _opened(self, task: Task) -> None:
         who = task.assignee or task.grid or task.place

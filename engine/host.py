@@ -209,6 +209,10 @@ class Host:
         for shard in self.shards:
             shard.feed(record)
 
+    def reshape(self, record: Activation) -> None:
+        """Take up an activation of the past, for its groups; what they hold is restored later."""
+        self._activate(record)
+
     def _activate(self, record: Activation) -> None:
         """Put a version of the rules in force; budgets that differ get their price at once."""
         self._broadcast(record)

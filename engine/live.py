@@ -20,23 +20,28 @@ import structlog
 from connectors.errors import InputError
 from connectors.merge import Log
 from connectors.quarantine import QuarantineWriter
-from connectors.records import Event, LogRecord, ReadingBlock, Tick
+from connectors.records import Activation, Event, LogRecord, ReadingBlock, Tick
 from connectors.sources import Source
 from detectors.base import NS
 from engine import library
+from engine.activation import ActivationError, rules_of
 from engine.config import Config
 from engine.drops import Drops, arrived, is_events, unread
 from engine.escalation import Escalator
 from engine.host import Host
 from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
-from engine.opening import open_store
+from engine.library import LibraryError
+from engine.opening import desk_of, open_store
 from engine.places import PlaceTree
+from engine.rulebook import RuleBook
 from engine.shard import ShardRunner
 from engine.sinks import AlertsFile, holds
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.watched import curve_tap, enter_watched
 from rules.alerts import AlertChange
+from rules.model import RuleSet
+from rules.problems import RuleErrors
 
 SHARD = "live"
 
@@ -82,24 +87,23 @@ class Live:
         self.config = config
         self.wall = wall
         self._on_lines = on_lines
-        self.rules = library.rules(config.rules.path, dict(config.rules.budgets))
         self.registry = load_registry(str(inputs.meters), str(inputs.subjects), config)
         self.directory = directory_of(self.registry)
         workers = None if inputs.workers is None else str(inputs.workers)
-        zone = (self.registry.zones or ["UTC"])[0]
-        self.store = open_store(config.store, self.rules, config, workers, zone)
+        self.zone = (self.registry.zones or ["UTC"])[0]
+        self.book = RuleBook(config)
+        self.store = open_store(config.store, RuleSet((), ""), config, workers, self.zone)
         self.epoch = self.store.claim(SHARD)
         self.escalator = Escalator(self.store, f"run {SHARD}", settings=config.console)
         self.folder = SnapshotFolder(Path(config.snapshots))
         self.journal = Journal(Path(config.snapshots) / "journal.log")
-        shard = ShardRunner(self.registry, self.rules, config, library.calendars())
-        self._tick_ns = shard.tick_ns
-        shard.tap = curve_tap(config, Path(config.snapshots), shard)
         places = None if inputs.places is None else str(inputs.places)
         enter_watched(self.store, self.registry, PlaceTree(layout_of(config), place_names(places)))
-        self.host = Host([shard], on_lines=self._lines, refuse=self)
+        self.host: Host
         self.quarantine: QuarantineWriter
         self.alerts: AlertsFile | None
+        self.refused_rules: dict[str, str] = {}
+        """What was last wrong with rules that were to be taken up, by version or "files"."""
         self.fed = 0
         self.read_to: dict[str, int] = {}
         """Last row fed, by source."""
@@ -117,6 +121,9 @@ class Live:
     def _recover(self) -> None:
         """Restore the newest good snapshot and feed what the journal has beyond it."""
         header = self._restore()
+        if header is None:
+            first = next(self.journal.read(), None)
+            self._begin([first] if isinstance(first, Activation) else [self.book.of_files()])
         if self.fed > self.journal.count:
             raise JournalError(
                 f"{self.journal.path}: has {self.journal.count} records, the snapshot covers "
@@ -125,6 +132,7 @@ class Live:
         self._open_outputs(header)
         if header is None and self.journal.count == 0:
             self.save()  # from now on it is known where the outputs began
+            self._activate(self.book.of_files())
         for record in self.journal.read(self.fed):
             self.host.feed(record)
             self.fed += 1
@@ -141,12 +149,29 @@ class Live:
             except SnapshotFileError as error:
                 log.error("snapshot_refused", file=ref.file, problem=str(error))
                 continue
+            self._begin(self.book.restore(header["rules"]))
             self.host.restore(header["host"], arrays)
             self.fed = int(header["fed"])
             self.read_to = {str(k): int(v) for k, v in header["read_to"].items()}
             self.done = {str(k): list(v) for k, v in header["done"].items()}
             return header
         return None
+
+    def _begin(self, lineage: Sequence[Activation]) -> None:
+        """Make the shard as the rules in force shaped it, one activation after another."""
+        shard = ShardRunner(self.registry, rules_of(lineage[0]), self.config, library.calendars())
+        self._tick_ns = shard.tick_ns
+        shard.tap = curve_tap(self.config, Path(self.config.snapshots), shard)
+        self.host = Host([shard], on_lines=self._lines, refuse=self)
+        for record in lineage[1:]:
+            self.host.reshape(record)
+        self.book.lineage = list(lineage)
+        self.store.desk = desk_of(self.rules, self.config, self.zone)
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self.host.shards[0].rules
 
     def _open_outputs(self, header: dict[str, Any] | None) -> None:
         """Open outputs where the snapshot left them; what is missing (rotated away) starts anew."""
@@ -168,6 +193,47 @@ class Live:
             self.read_to[record.source] = int(record.position[-1])
         elif isinstance(record, Event) and record.position:
             self.read_to[record.source] = max(record.position, self.read_to.get(record.source, 0))
+        elif isinstance(record, Activation):
+            self.book.note(record, settled=self.host.shards[0].builder.settled)
+            self.store.desk = desk_of(self.rules, self.config, self.zone)
+
+    # -- rules ----------------------------------------------------------------------------
+
+    def _activate(self, record: Activation) -> None:
+        """Put a version of the rules in force, by the log."""
+        if self.journal.count == 0 or record.version != self.rules.version:
+            self.feed(record)
+            log.info("rules_activated", version=record.version, author=record.author)
+        self.store.versions.activated(
+            record.version, record.rules_yaml, by=record.author, at_ns=record.arrival_ns,
+            budgets=record.budgets,
+        )  # fmt: skip
+
+    def _look_at_rules(self, now: int) -> None:
+        """Take up what was approved and is due, and files that were changed."""
+        for version in self.store.versions.due(now):
+            author = f"{version.author}, approved by {version.approver}"
+            record = Activation(version.version, version.rules, author, now, version.budgets)
+            try:
+                rules_of(record)
+            except (RuleErrors, LibraryError, ActivationError) as error:
+                self._refuse_rules(version.version, str(error), now)
+                continue
+            self._activate(record)
+        changed = self.book.changed()
+        if changed is not None and changed.problem is not None:
+            self._refuse_rules("files", changed.problem, now)
+        elif changed is not None and changed.record is not None:
+            self._activate(replace(changed.record, arrival_ns=now))
+
+    def _refuse_rules(self, what: str, problem: str, now: int) -> None:
+        """Tell once that rules were refused; those in force stay."""
+        if self.refused_rules.get(what) == problem:
+            return
+        self.refused_rules[what] = problem
+        log.error("rules_refused", what=what, problem=problem, in_force=self.rules.version)
+        detail = {"problem": problem[:2_000], "in_force": self.rules.version}
+        self.store.books.audit("system", now, "rules_refused", what, detail)
 
     # -- the present ----------------------------------------------------------------------
 
@@ -187,6 +253,7 @@ class Live:
             self._looked = True
             return 0
         rows = self.read(files)
+        self._look_at_rules(self.now_ns())
         for told in self.store.register.take(SHARD, self.epoch, self.fed, self.now_ns()):
             self.feed(told.record)
         now = self.now_ns()
@@ -300,6 +367,7 @@ class Live:
         header: dict[str, Any] = {
             "host": head,
             "fed": self.fed,
+            "rules": self.book.snapshot(),
             "read_to": self.read_to,
             "done": self.done,
             "alerts_offset": 0 if self.alerts is None else self.alerts.offset,

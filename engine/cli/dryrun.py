@@ -111,9 +111,9 @@ def side(name: str | None, budgets: dict[str, float], store: str | None, config:
     path = config.rules.path if name is None else Path(name)
     if path is not None and not path.exists() and store is not None:
         with Store.open(store, create=False) as opened:
-            kept = opened.books.rules(str(name))
+            kept = opened.versions.list(str(name))
         if kept:
-            found = library.with_budgets(load(kept[0].rules), budgets)
+            found = library.with_budgets(load(kept[0].rules), {**kept[0].budgets, **budgets})
             return Draft(str(name), found, kept[0].rules)
     files = library.rule_files(path)
     given = {**config.rules.budgets, **budgets}

@@ -1,4 +1,4 @@
-"""`gridwarden rules check | test | schema | explain`."""
+"""`gridwarden rules …`: check, test, rehearse, approve, explain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.cli.approval import approve, propose, rollback, silence, versions
 from engine.cli.dryrun import dry_run
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _mutate(runner: Runner, cases: Sequence[Case]) -> bool:
     return left > 0
 
 
-rules.add_command(dry_run)
+for command in (dry_run, propose, approve, rollback, versions, silence):
+    rules.add_command(command)
 
 
 @rules.command()

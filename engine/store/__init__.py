@@ -29,7 +29,7 @@ Frozen API (details in the modules)::
     # people, rosters, books -------------------------------------------------- people.py, rosters.py, books.py
     store.people.put / .look (always logged) / .forget
     store.rosters.put_workers / .workers / .put_places / .places
-    store.books.record_run / .runs / .put_rules / .rules / .put_prices / .prices / .audit / .audit_log
+    store.books.record_run / .runs / .put_prices / .prices / .audit / .audit_log
     store.outbox.pending(topic) / .done(ids)
 
 Errors: :class:`StoreError` ⊃ :class:`StaleEpoch`, :class:`DeterminismViolation`,

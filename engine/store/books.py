@@ -1,4 +1,4 @@
-"""What is written down: runs, versions of rules, budgets, prices, the audit log, the outbox."""
+"""What is written down: runs, budgets, prices, the audit log, the outbox."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from connectors.records import PriceRecord
 from engine.store import schema as t
 from engine.store import schema_console as tc
 from engine.store.database import Database, How, write
-from engine.store.errors import StoreError
 from engine.tasks import compact
-
-
-class RuleVersion(NamedTuple):
-    """The rule files of one version, by content."""
-
-    version: str
-    rules: Mapping[str, str]
-    """File name → YAML."""
-    author: str
-    approver: str | None
-    status: str
-    """``proposed``, ``approved``, ``active``, ``retired``."""
-    at_ns: int
-    note: str
 
 
 class AuditLine(NamedTuple):
@@ -59,7 +44,7 @@ def audit_row(
 
 
 class Books:
-    """Runs, versions, budgets, prices and the audit log."""
+    """Runs, budgets, prices and the audit log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,68 +73,6 @@ class Books:
         with self._database.read() as connection:
             found: str | None = connection.execute(query).scalar()
         return found
-
-    def put_rules(
-        self,
-        version: str,
-        rules: Mapping[str, str],
-        *,
-        author: str,
-        at_ns: int,
-        status: str = "proposed",
-        note: str = "",
-    ) -> bool:
-        """Keep the files of a version; return whether they were new."""
-        row = {
-            "version": version,
-            "rules": compact(rules),
-            "author": author,
-            "approver": None,
-            "status": status,
-            "at_ns": at_ns,
-            "note": note,
-        }
-        with self._database.write() as connection:
-            return write(connection, t.rule_versions, [row], How.NEW) > 0
-
-    def set_rules_status(
-        self, version: str, status: str, *, by: str, at_ns: int, approver: str | None = None
-    ) -> None:
-        """Move a version on: approve, activate, retire it; written into the audit log.
-
-        Raises
-        ------
-        StoreError
-            If there is no such version, or its author approves it.
-        """
-        c = t.rule_versions.c
-        with self._database.write() as connection:
-            author = connection.execute(
-                select(c.author).where(c.version == version).with_for_update()
-            ).scalar()
-            if author is None:
-                raise StoreError(f"rules {version!r}: no such version; see `gridwarden rules`")
-            if approver is not None and approver == author:
-                raise StoreError(
-                    f"rules {version!r}: {author!r} wrote them and cannot approve them; "
-                    "ask a second person"
-                )
-            values = {"status": status} | ({"approver": approver} if approver else {})
-            connection.execute(update(t.rule_versions).where(c.version == version).values(**values))
-            line = audit_row(by, at_ns, f"rules_{status}", version, {"approver": approver})
-            write(connection, t.audit_log, [line])
-
-    def rules(self, version: str | None = None) -> list[RuleVersion]:
-        """Return versions of rules, the newest first (or the one asked for)."""
-        c = t.rule_versions.c
-        query = select(
-            c.version, c.rules, c.author, c.approver, c.status, c.at_ns, c.note
-        ).order_by(c.at_ns.desc(), c.version)
-        if version is not None:
-            query = query.where(c.version == version)
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [RuleVersion(r[0], msgspec.json.decode(r[1]), *r[2:]) for r in rows]
 
     def put_budget(
         self, rule: str, false_alerts: float, *, scope: str, by: str, at_ns: int

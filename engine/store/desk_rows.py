@@ -42,6 +42,18 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
         if any_held:
             for row in connection.execute(select(*HELD).where(h.alert_id.in_(part))):
                 book.held[row.alert_id] = Held(**row._mapping)
+    last_ns = max((ns_of(change.at) for change in changes), default=0)
+    if any_held:
+        read_due(connection, book, last_ns)
+        firing += [c for name, c in book.newest.items() if name not in set(ids)]
+        doors = {desk.door(change) for change in firing}
+        for row in connection.execute(
+            select(*HELD).where(h.status == "waiting", h.due_ns > last_ns)
+        ):
+            held = Held(**row._mapping)
+            if desk.door_of(held) in doors:
+                book.held.setdefault(held.alert_id, held)
+        book.newest |= newest(connection, sorted(book.held.keys() - book.newest.keys()))
     if firing:
         earliest_ns = desk.relevant_since_ns(firing)
         recent = or_(
@@ -50,6 +62,14 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
         for part in chunks([desk.door(change) for change in firing]):
             query = select(*TASK).where(c.door.in_(part), recent).with_for_update()
             for row in connection.execute(query):
+                book.tasks[row.task_id] = task_of(row)
+        for rule, area in sorted(_dedupe_areas(desk, firing)):
+            query = select(*TASK).where(
+                c.rule == rule,
+                c.opened_ns >= earliest_ns,
+                c.place.startswith(area, autoescape=True),
+            )
+            for row in connection.execute(query.with_for_update()):
                 book.tasks[row.task_id] = task_of(row)
     for part in chunks(sorted(wanted - book.tasks.keys())):
         query = select(*TASK).where(c.task_id.in_(part)).with_for_update()
@@ -65,6 +85,26 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
             book.load[worker] = open_tasks
 
 
+def read_due(connection: Connection, book: Book, now_ns: int) -> None:
+    """Add what was held until `now_ns`, with its newest change."""
+    h = t.held_back.c
+    query = select(*HELD).where(h.status == "waiting", h.due_ns <= now_ns)
+    for row in connection.execute(query):
+        book.held.setdefault(row.alert_id, Held(**row._mapping))
+    a = t.task_alerts.c
+    names = [held.alert_id for held in book.due(now_ns)]
+    book.newest |= newest(connection, names)
+    for part in chunks(names):
+        for row in connection.execute(select(*LINK).where(a.alert_id.in_(part))):
+            book.links.setdefault(row.alert_id, Link(*row))
+
+
+def _dedupe_areas(desk: Desk, changes: Sequence[AlertChange]) -> set[tuple[str, str]]:
+    """Return (rule, place) for which tasks elsewhere in the place matter."""
+    found = {(change.rule, desk.dedupe_area(change)) for change in changes}
+    return {(rule, area) for rule, area in found if area is not None}
+
+
 def _read_gates(connection: Connection, book: Book, grids: Sequence[str]) -> None:
     for part in chunks(grids):
         query = select(t.queues).where(t.queues.c.grid.in_(part)).with_for_update()
@@ -78,7 +118,8 @@ def not_silenced(
 ) -> Sequence[AlertChange]:
     """Return the changes that no silence covers; danger to life is never silenced.
 
-    What ends an alert passes, so that a task from before the silence learns of it.
+    What ends an alert passes, so that a task from before the silence learns of it; so does what
+    the log says is silenced (``facts.silenced``): it is held, and sent when the silence ends.
     """
     if not changes:
         return changes
@@ -93,6 +134,8 @@ def not_silenced(
 
     def silenced(change: AlertChange, at_ns: int) -> bool:
         if change.state != State.FIRING or desk.hard(change.rule, change.level):
+            return False
+        if "silenced" in change.facts:
             return False
         return any(
             r.from_ns <= at_ns < min(r.until_ns, r.revoked_ns or r.until_ns)

@@ -124,7 +124,9 @@ class PriceBook:
         query = select(reducers.c.day).where(reducers.c.name == _ROW)
         found = connection.execute(query).scalar()
         if found is None:
-            raise StoreError("prices: the district has not begun; the gateway's first tick begins it")
+            raise StoreError(
+                "prices: the district has not begun; the gateway's first tick begins it"
+            )
         return int(found)
 
     def _close(self, up_to: int) -> int:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, null, or_, select, update
 
 from connectors.records import Event, Outcome
 from engine.outcomes import (
@@ -34,6 +34,7 @@ from engine.store.database import Database, How, write
 from engine.store.errors import StaleEpoch, StoreError
 from engine.tasks import compact
 from rules.alerts import stamp
+from rules.silences import SILENCE, SILENCE_ENDED
 
 REVOKED = "absence_revoked"
 """Kind of the event that ends an absence early; attributes ``from``, ``until`` name which."""
@@ -296,6 +297,8 @@ def queue(connection: Connection, records: Sequence[Event | Outcome]) -> None:
     rows = []
     for record in records:
         query = select(func.min(c.shard)).where(c.subject_id == record.subject_id)
+        if isinstance(record, Event) and record.kind in (SILENCE, SILENCE_ENDED):
+            query = select(null())  # whom it concerns may live anywhere
         if isinstance(record, Outcome):
             query = select(c.shard).where(c.alert_id == record.alert_id)
             record_id, kind = record.outcome_id, "outcome"

@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest migration this program knows."""
 
 metadata = MetaData(
@@ -211,6 +211,7 @@ held_back = Table(
     Column("line", Float),
     Column("status", Name, nullable=False),
     Column("until_ns", Time),
+    Column("due_ns", Time),
     Index(None, "status", "grid"),
     comment="Alerts that did not become a visit, and why: waiting, released, checked or gone.",
 )
@@ -317,6 +318,11 @@ rule_versions = Table(
     Column("status", Name, nullable=False),
     Column("at_ns", Time, nullable=False),
     Column("note", Text, nullable=False),
+    Column("budgets", Text, nullable=False, server_default="{}"),
+    Column("tests", Text),
+    Column("dry_run", Text),
+    Column("approved_ns", Time),
+    Column("from_ns", Time),
     comment="Rule files by content; what is in force says the newest activation in the log.",
 )
 

@@ -41,4 +41,3 @@ deliveries = Table(
     comment="One row of the outbox for one channel; gone once told, kept with its problem if dead.",
     sqlite_autoincrement=True,
 )
-

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from engine.book import Book, Held
 from engine.desk import Desk
-from engine.dispatch import climb, next_rung, release, take
+from engine.dispatch import climb, next_rung, release, send_due, take
 from engine.outcomes import Report, Verdict, find, outcome_id_of
 from engine.queue import Recall, recall
 from engine.store import desk_rows as rows
@@ -404,16 +404,22 @@ class Tasks:
         desk = self._staffed()
         h, c = t.held_back.c, t.tasks.c
         waits = select(h.grid, h.alert_id).where(h.status == "waiting", h.reason == "capacity")
+        ripe = select(h.alert_id).where(h.status == "waiting", h.due_ns <= now_ns).limit(1)
         late = select(c.task_id).where(c.state.in_(_WAITING), c.escalate_ns <= now_ns)
         with self._database.read() as connection:
             waiting = connection.execute(waits).all()
             overdue = list(connection.execute(late).scalars())
-        if not waiting and not overdue:
+            due = connection.execute(ripe).first() is not None
+        if not waiting and not overdue and not due:
             return Ticked(0, 0)
         with self._database.write() as connection:
             if guard is not None:
                 guard(connection)
             book = Book()
+            if due:
+                rows.read_due(connection, book, now_ns)
+                rows.read(connection, book, desk, list(book.newest.values()))
+                send_due(desk, book, now_ns)
             latest = rows.newest(connection, [row.alert_id for row in waiting])
             rows.read(connection, book, desk, list(latest.values()))
             released = sum(

@@ -380,23 +380,11 @@ def test_the_committed_offset_never_falls(store: Store) -> None:
 # -- books --------------------------------------------------------------------------------------------
 
 
-def test_books_keep_runs_rules_budgets_prices(store: Store) -> None:
+def test_books_keep_runs_budgets_prices(store: Store) -> None:
     books = store.books
     books.record_run("r1", "replay", {"inputs": {"readings": "ab"}})
     books.record_run("r1", "replay", {"inputs": {"readings": "cd"}})
     assert books.runs() == [("r1", "replay", {"inputs": {"readings": "cd"}})]
-
-    assert books.put_rules("v1", {"a.yaml": "x: 1"}, author="ann", at_ns=T0)
-    assert not books.put_rules("v1", {"a.yaml": "x: 1"}, author="bob", at_ns=T0 + 1)
-    with pytest.raises(StoreError, match="ask a second person"):
-        books.set_rules_status("v1", "approved", by="ann", at_ns=T0, approver="ann")
-    books.set_rules_status("v1", "approved", by="bob", at_ns=T0, approver="bob")
-    (version,) = books.rules("v1")
-    assert (version.status, version.approver, version.rules) == (
-        "approved", "bob", {"a.yaml": "x: 1"},
-    )  # fmt: skip
-    with pytest.raises(StoreError, match="no such version"):
-        books.set_rules_status("v9", "approved", by="bob", at_ns=T0)
 
     books.put_budget("r", 12.0, scope="fleet", by="ann", at_ns=T0)
     books.put_budget("r", 6.0, scope="subject", by="ann", at_ns=T0 + 1)
@@ -408,7 +396,7 @@ def test_books_keep_runs_rules_budgets_prices(store: Store) -> None:
     assert books.prices("r")[0] == price
 
     books.audit("ann", T0, "looked", "home-1", {"why": "x"})
-    assert [line.action for line in books.audit_log()] == ["looked", "rules_approved"]
+    assert [line.action for line in books.audit_log()] == ["looked"]
 
 
 def test_the_outbox_gives_rows_until_they_are_done(store: Store) -> None:

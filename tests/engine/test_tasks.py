@@ -413,10 +413,19 @@ def test_rules_group_by_place_and_do_not_repeat_themselves(town: Town) -> None:
         rule("leak", dedupe=Dedupe("subject", 7200)),
         rule("fall", dedupe=Dedupe("subject", 7200), hard_danger=True),
     )
+    # For an hour after the first, alerts of one community are collected; then one task holds them.
     town.tell(*(change(f"h{i}", rule="surge", at=T0 + i * MINUTE) for i in range(3)))
-    assert town.one().alerts == 3
-    town.tell(change("h9", rule="surge", at=T0 + 2 * HOUR))
-    assert len(town.tasks.list()) == 2
+    assert town.tasks.list() == []
+    assert {h.reason for h in town.tasks.held_back()} == {"collecting"}
+    town.tasks.tick(T0 + HOUR - 1)
+    assert town.tasks.list() == []
+    town.tasks.tick(T0 + HOUR)
+    assert (town.one().alerts, town.one().opened_ns) == (3, T0 + HOUR)
+    assert town.tasks.held_back() == []
+    # Never two open tasks at one door: what comes later joins the one that is open.
+    town.tell(change("h9", rule="surge", at=T0 + 5 * HOUR))
+    town.tasks.tick(T0 + 7 * HOUR)
+    assert town.one().alerts == 4
     town.tell(change("h1", rule="leak", at=T0))
     finish(town, town.one(door="h1"), T0 + 1)
     town.tell(change("h1", rule="leak", onset=T0 + HOUR, at=T0 + HOUR))

@@ -52,4 +52,3 @@ def upgrade() -> None:
         ["channel", "dead", "due_wall"],
         unique=False,
     )
-
