@@ -66,6 +66,15 @@ def page(rule: Rule, lang: str) -> str:
     return _Page(rule, lang).write()
 
 
+def pages(rules: RuleSet) -> dict[str, str]:
+    """Return file name → Markdown of all pages: a folder per language, with an index."""
+    found: dict[str, str] = {}
+    for lang in ("zh", "en"):
+        found[f"{lang}/README.md"] = index(rules, lang)
+        found |= {f"{lang}/{rule.name}.md": page(rule, lang) for rule in rules}
+    return found
+
+
 def index(rules: RuleSet, lang: str) -> str:
     """Return a Markdown table of all rules, linking to their pages."""
     w = 0 if lang == "zh" else 1

@@ -131,6 +131,38 @@ for command in (dry_run, propose, approve, rollback, versions, silence):
 
 
 @rules.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path), required=False)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("docs/rules"), show_default=True
+)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit code 1 if stale.")
+def docs(path: Path | None, out: Path, only_check: bool) -> int:
+    """Write a page per rule of PATH (default: the shipped library), in Chinese and English."""
+    from engine import library
+    from engine.sinks import writing
+    from rules.docs import pages
+
+    made = pages(library.rules(path))
+    there = {
+        str(file.relative_to(out)): file.read_text(encoding="utf-8")
+        for file in sorted(out.rglob("*.md"))
+    }
+    if only_check:
+        stale = sorted(name for name in {*made, *there} if made.get(name) != there.get(name))
+        for name in stale:
+            click.echo(f"{out / name}: stale; run `gridwarden rules docs`")
+        return int(bool(stale))
+    for name in sorted({*there} - {*made}):
+        (out / name).unlink()
+    for name, text in made.items():
+        with writing(str(out / name)):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(text, encoding="utf-8")
+    click.echo(f"{len(made)} pages in {out}")
+    return 0
+
+
+@rules.command()
 def schema() -> None:
     """Print the JSON Schema of rule files, for editors."""
     import json
