@@ -123,6 +123,8 @@ class Host:
                 if stop > start:
                     self._enter_day(int(days[start]))
                     self._readings(record.slice(start, stop))
+        elif isinstance(record, Activation) and self.clock_ns is None:
+            self._activate(record)  # the rules of the first start: no time has passed yet
         else:
             self._enter_day(record.arrival_ns // DAY_NS)
             self.clock_ns = record.arrival_ns
@@ -215,7 +217,10 @@ class Host:
 
     def _activate(self, record: Activation) -> None:
         """Put a version of the rules in force; budgets that differ get their price at once."""
+        version = self.shards[0].rules.version
         self._broadcast(record)
+        if self.shards[0].rules.version == version:
+            return
         before, self.reducers = self.reducers, {}
         for rule in self.shards[0].rules:
             made = reducer(rule)
@@ -232,6 +237,8 @@ class Host:
                 asked, *(() if use is None else (use.spent, use.exposure_years))
             )
             price = made.retarget(asked)
+            if self.clock_ns is None:
+                continue  # before the first record, or before a snapshot is restored
             day = record.arrival_ns // DAY_NS
             self._broadcast(
                 PriceRecord(rule.name, day, price.index, price.fraction, record.arrival_ns)

@@ -205,7 +205,7 @@ class Live:
             self.feed(record)
             log.info("rules_activated", version=record.version, author=record.author)
         self.store.versions.activated(
-            record.version, record.rules_yaml, by=record.author, at_ns=record.arrival_ns,
+            record.version, record.rules_yaml, by=record.author, at_ns=record.arrival_ns or self.now_ns(),
             budgets=record.budgets,
         )  # fmt: skip
 

@@ -238,6 +238,9 @@ class ShardRunner:
         """Take one record of the log; its arrival must not lie before the last one's."""
         if isinstance(record, ReadingBlock):
             return self.feed_readings(record, record.position)
+        if isinstance(record, Activation) and self.now_ns is None:
+            activate(self, rules_of(record), record.arrival_ns)  # no time has passed yet
+            return None
         self._enter(record.arrival_ns)
         match record:
             case Event():
