@@ -168,6 +168,7 @@ class WorkerConfig(_Frozen):
     session_s: float = Field(10.0, ge=1)
     save_every_s: float = Field(120.0, gt=0)
     buffered_blocks: int = Field(32, ge=1)
+    warm: bool = Field(True, description="Compile all kernels before joining.")
     health_port: int | None = Field(None, ge=0, le=65_535)
 
 

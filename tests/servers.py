@@ -6,6 +6,7 @@ A laptop that cannot have one skips loudly; CI fails.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -34,11 +35,7 @@ def have(make: Callable[[], S]) -> Iterator[S]:
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
-    folder = factory.mktemp(name)
-    # PostgreSQL runs as another user and must be able to walk to its folder.
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
-    return folder
+    return factory.mktemp(name)
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +44,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 
 @pytest.fixture(scope="session")
-def pg(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    yield from have(lambda: servers.Postgres(_folder(tmp_path_factory, "pg")))
+def pg() -> Iterator[Postgres]:
+    # PostgreSQL runs as another user, which pytest's folders are closed to.
+    with tempfile.TemporaryDirectory(prefix="gridwarden-pg-") as folder:
+        Path(folder).chmod(0o755)
+        yield from have(lambda: servers.Postgres(Path(folder) / "pg"))
 
 
 @pytest.fixture(scope="session")

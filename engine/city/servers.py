@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -40,10 +41,20 @@ class ServerMissing(ServerError):  # noqa: N818 -- says what happened
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nobody uses, and that no client is ever given.
+
+    Ports below the ephemeral ones: else a client that calls a stopped server again and again may
+    itself be given the server's port, and the server cannot come back.
+    """
+    choice = random.SystemRandom()
+    while True:
+        port = choice.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Server(ABC):

@@ -40,6 +40,7 @@ def gateway(config_file: Path) -> None:
 
 
 def _sources(gateway: Gateway) -> list[Coroutine[Any, Any, None]]:
+    from engine.city.source_people import PeopleSource
     from engine.config import ConfigError
 
     config, inputs = gateway.config, gateway.district.config.inputs
@@ -66,4 +67,5 @@ def _sources(gateway: Gateway) -> list[Coroutine[Any, Any, None]]:
             "configuration: the gateway has no source; set inputs.watch, city.gateway.http, "
             "city.gateway.mqtt or city.gateway.topics"
         )
+    found.append(PeopleSource(gateway, gateway.district.open_store).run())
     return found

@@ -265,6 +265,29 @@ class Register:
             write(connection, t.feedback_log, rows)
         return taken
 
+    def untold(self, reader: str, arrival_ns: int, limit: int = 500) -> list[Feedback]:
+        """Return what nobody wrote into a log yet (`reader` did not say :meth:`told`), in order."""
+        f, g = t.feedback.c, t.feedback_log.c
+        query = (
+            select(f.id, f.kind, f.body)
+            .outerjoin(t.feedback_log, and_(g.id == f.id, g.shard == reader))
+            .where(g.id.is_(None))
+            .order_by(f.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [Feedback(r.id, r.id, _record(r.kind, r.body, arrival_ns)) for r in rows]
+
+    def told(self, reader: str, taken: Sequence[Feedback], arrival_ns: int) -> None:
+        """Note that records are durable in the logs; doing it twice changes nothing."""
+        rows = [
+            {"shard": reader, "id": one.id, "offset": one.offset, "arrival_ns": arrival_ns}
+            for one in taken
+        ]
+        with self._database.write() as connection:
+            write(connection, t.feedback_log, rows, How.NEW)
+
     def logged(self, shard: str, after_offset: int) -> list[Feedback]:
         """Return what was fed to a shard after an offset, to be fed again at the same places."""
         f, g = t.feedback.c, t.feedback_log.c

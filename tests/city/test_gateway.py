@@ -18,11 +18,15 @@ import pytest
 from confluent_kafka import Producer
 from paho.mqtt.enums import CallbackAPIVersion
 
+from connectors.records import Event
+from engine.city import wire
+from engine.city.district import District
 from engine.city.gateway import Gateway
 from engine.city.servers import Kafka, Mosquitto
 from engine.city.source_http import HttpSource
 from engine.city.source_kafka import KafkaSource
 from engine.city.source_mqtt import MqttSource
+from engine.city.source_people import PeopleSource
 from engine.config import ConfigError, HttpConfig, MqttConfig
 from tests.city import running
 from tests.engine import live_town
@@ -203,8 +207,6 @@ def test_what_was_acknowledged_before_kafka_went_is_there_when_it_is_back(
 
 def test_without_keys_nobody_may_push(town: Path, tmp_path: Path) -> None:
     config = running.config(town, tmp_path, "127.0.0.1:1")
-    from engine.city.district import District
-
     with pytest.raises(ConfigError, match="give each sender a name and a key"):
         HttpSource(Gateway(District(config), wall), HttpConfig())
 
@@ -323,3 +325,47 @@ def publish(client: mqtt.Client, single: list[Any], batches: list[Any]) -> None:
     for one in sent:
         one.wait_for_publish(60)
         assert one.is_published()
+
+
+# -- people ---------------------------------------------------------------------------------------
+
+
+def test_what_people_report_is_in_the_log_of_its_shard_once(
+    kafka: Kafka, town: Path, tmp_path: Path
+) -> None:
+    config = running.config(
+        town, tmp_path, kafka.address, store=f"sqlite:///{tmp_path / 'people.db'}"
+    )
+    district = District(config)
+    day = 86_400 * 10**9
+    with district.open_store() as store:
+        first = store.register.declare(
+            "elder-0001", wall(), wall() + day, source="family", by="son", at_ns=wall()
+        )
+
+        async def run(wanted: int) -> None:
+            made: list[PeopleSource] = []
+
+            def sources(gateway: Gateway) -> list[Any]:
+                made.append(PeopleSource(gateway, lambda: store))
+                return [made[0].run()]
+
+            async with running.gateway(config, sources, wall):
+                await running.until(lambda: bool(made) and made[0].records == wanted)
+
+        asyncio.run(run(1))
+        store.register.revoke(first.absence_id, by="son", at_ns=wall())
+        asyncio.run(run(1))
+    logs = running.messages(kafka.address, f"{config.city.prefix}.log")
+    found = [
+        (shard, record.kind, record.subject_id)
+        for shard, log in enumerate(logs)
+        for record in map(wire.unpack, log)
+        if isinstance(record, Event)
+    ]
+    row = district.routing.whole.subject_rows(["elder-0001"])[0]
+    shard = int(district.routing.of_subject[row])
+    assert found == [
+        (shard, "absence", "elder-0001"),
+        (shard, "absence_revoked", "elder-0001"),
+    ]

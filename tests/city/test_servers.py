@@ -30,7 +30,7 @@ def test_kafka_keeps_what_it_acknowledged_over_a_kill(kafka: Kafka) -> None:
             bootstrap_servers=kafka.address, auto_offset_reset="earliest"
         ) as consumer:
             consumer.assign([TopicPartition("kept", 0)])
-            return (await consumer.getone()).value
+            return bytes((await consumer.getone()).value)
 
     asyncio.run(put())
     kafka.kill()
