@@ -15,7 +15,7 @@ const DONE = ["reported", "closed"];
 export const online = signal(navigator.onLine);
 export const pieces = signal<Piece[]>([]);
 export const mine = signal<TaskSummary[] | null>(null);
-/** Device time of the list on screen. */
+/** Event time of the list on screen. */
 export const listedAt = signal(0);
 export const failure = signal<unknown>(null);
 export interface Toast {
@@ -36,7 +36,7 @@ export async function read<T>(path: string): Promise<{ data: T; at: number }> {
   try {
     const data = await get<T>(path);
     online.value = true;
-    const at = Date.now();
+    const at = Math.floor(eventNow());
     void db().then((d) => d.put("cache", { path, account, data, at }));
     return { data, at };
   } catch (error) {

@@ -110,7 +110,7 @@ export function DeskBoard(): JSX.Element {
 
   return (
     <Shell>
-      <TopBar title={text.title} clock sub={board && <>{board.place.name}<Dot />{text.sub(board.streets, board.communities, board.grids)}</>}>
+      <TopBar title={text.title} clock sub={board && <>{board.place.name && <>{board.place.name}<Dot /></>}{text.sub(board.streets, board.communities, board.grids)}</>}>
         <label class="field search">
           <Icon name="search" />
           <span class="sr">{text.searchLabel}</span>
@@ -145,7 +145,7 @@ export function WallBoard(): JSX.Element {
     <div class={`wallp ${connected.value === false ? "stale" : ""}`}>
       <header class="top">
         <Logo />
-        <h1>{board ? <>{board.place.name}<Dot /></> : null}{text.product}</h1>
+        <h1>{board?.place.name ? <>{board.place.name}<Dot /></> : null}{text.product}</h1>
         {board && <span class="sub">{text.board.sub(board.streets, board.communities, board.grids)}</span>}
         <span class="sp" />
         <div class="sum">
@@ -455,6 +455,12 @@ function Right({ board, names }: { board: BoardData; names: Names }): JSX.Elemen
   );
 }
 
+/** The community's name before a grid's, unless the grid's begins with it. */
+function gridName(community: string, grid: string): string {
+  const short = community.replace(/(社区|村)$/u, "");
+  return grid.startsWith(short) ? grid : `${short} ${grid}`;
+}
+
 function Queues({ rows, names }: { rows: readonly QueueRow[]; names: Names }): JSX.Element {
   const text = t().board.q;
   return (
@@ -466,7 +472,7 @@ function Queues({ rows, names }: { rows: readonly QueueRow[]; names: Names }): J
             const from = q.next ? limitStart(q.next) : 0, to = q.next ? ms(q.next.at) : 0;
             return (
               <tr key={q.grid.place}>
-                <td class="cut">{names.above(q.grid.place).replace(/(社区|村)$/u, "")} {placeName(q.grid)}</td>
+                <td class="cut">{gridName(names.above(q.grid.place), placeName(q.grid))}</td>
                 <td class="f2">{both(q.worker) || "—"}</td>
                 <td class="r">{q.to_sign ? <b>{q.to_sign}</b> : <span class="f3">0</span>}</td>
                 <td class="r">{q.open}</td>

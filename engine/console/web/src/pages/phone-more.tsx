@@ -21,7 +21,7 @@ function useRead<T>(path: string | null): T | null {
   return data;
 }
 
-const ICONS: Record<string, IconName> = { facility: "lamp", fire: "flame", vehicle: "truck", noise: "volume", dispute: "users", other: "more" };
+const ICONS: Record<string, IconName> = { broken_facility: "lamp", facility: "lamp", fire_risk: "flame", fire: "flame", suspicious_vehicle: "truck", vehicle: "truck", noise: "volume", dispute: "users", other: "more" };
 
 export function Report(): JSX.Element {
   const text = t().phone;
