@@ -50,7 +50,9 @@ def main() -> int:
         history = History(desk_of(side.draft.rules, Config(), run.zone))
         history.follow(lines)
         assert history.visits == side.visits, side.draft.name
-        print(f"{side.draft.name}: {len(lines)} lines, the same bytes; replay {replay_s:.0f} s of CPU")
+        print(
+            f"{side.draft.name}: {len(lines)} lines, the same bytes; replay {replay_s:.0f} s of CPU"
+        )
     print(as_text(run, shown=8))
     print(f"dry run {dry_s:.0f} s of CPU for both sides")
     if asked.html:
