@@ -69,7 +69,7 @@ def look(use: EventUse, events: Iterable[Happening], now_ns: int) -> Look:
     >>> seen.variables["count"], seen.variables["distinct"], seen.variables["age_s"]
     (2, 2, 10.0)
     >>> seen.next_ns // NS
-    110
+    90
     """
     every = sorted(events, key=_order)
     ordered = [e for e in every if e.ts_ns <= now_ns]

@@ -143,7 +143,7 @@ def _add_up(weights: Sequence[float | None], total: float | None) -> list[float 
     """Round to one decimal so that the sum is the rounded total (largest remainders).
 
     >>> _add_up([0.26, 0.26, None], 0.52)
-    [0.3, 0.2, None]
+    [0.2, 0.3, None]
     """
     tenths = [None if w is None else round(w * 10) for w in weights]
     known = [i for i, v in enumerate(tenths) if v is not None]

@@ -70,7 +70,8 @@ class Town:
     Examples
     --------
     >>> data = Town(TownConfig(elderly=2, homes=0, rentals=0, vacant=0, plants=0,
-    ...                        closed_plants=0, gas_share=0)).generate(days=2, seed=1)
+    ...                        closed_plants=0, sensors=0, gas_share=0)).generate(
+    ...     days=2, seed=1)
     >>> len(data.meters), len(data.subjects)
     (4, 2)
     """
