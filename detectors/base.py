@@ -321,7 +321,8 @@ class Detector(ABC):
         rows : ndarray of int, shape (M,)
             Unique rows.
         values : ndarray of float32, shape (C, M)
-            The slot's values as they are now known.
+            The slot's values as they are now known. Where several channels are fed, NaN says that
+            there is nothing new of one: what it said before stands.
         """
         if not self.amends:
             return

@@ -154,7 +154,9 @@ def amend_day(
     hour = slot - state["midnight"][rows].astype(np.int64)
     fits = (hour >= 0) & (hour < HOURS)
     for k, c in enumerate(fed):
-        code = np.full(len(rows), OFF, np.uint8)
-        known = fits & ~np.isnan(values[c])
-        code[known] = [encode(v, UNIT[c]) for v in values[c, known].tolist()]
-        state["hours"][rows[fits], k, hour[fits]] = code[fits]
+        known = ~np.isnan(values[c])
+        told = fits & known
+        code = [encode(v, UNIT[c]) for v in values[c, told].tolist()]
+        state["hours"][rows[told], k, hour[told]] = code
+        if len(fed) == 1:  # else nothing is told of this utility, and what was known stands
+            state["hours"][rows[fits & ~known], k, hour[fits & ~known]] = OFF

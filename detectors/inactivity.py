@@ -150,6 +150,7 @@ class Inactivity(Detector):
             slot,
             np.asarray(rows, np.int64),
             np.ascontiguousarray(values, np.float32),
+            np.array(self.fed, np.int64),
             self.amend_s // 3600,
         )
 

@@ -658,15 +658,23 @@ def amend(
     slot: int,
     rows: NDArray[np.int64],
     values: NDArray[np.float32],
+    fed: NDArray[np.int64],
     reach_h: int,
 ) -> None:
-    """Correct one hour of some rows; values are (C, M)."""
+    """Correct one hour of some rows; values are (C, M), NaN where there is nothing new."""
     for i in range(len(rows)):
         n = rows[i]
         if slot > s.seen[n] or slot < s.seen[n] - reach_h:
             continue
         channel = sign_of_life(s.threshold, m.floor, n, values, i)
         kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
+        if len(fed) > 1 and kind != ACTIVE and (kind == MISSING or bit(s.active, n, slot)):
+            # What the other meters said of this hour is one bit by now: it stands.
+            untold = False
+            for c in fed:
+                untold |= np.isnan(values[c, i])
+            if untold:
+                continue
         if kind == ACTIVE and slot >= s.onset[n]:
             s.last_channel[n], s.last_amount[n] = channel, values[channel, i]
         if kind == SILENT and (covering(s.away, n, slot) >= 0 or covering(s.outage, n, slot) >= 0):

@@ -132,9 +132,12 @@ class Counterfactuals:
         scale = float(meters.scale[meter])
         if meters.register[meter]:
             level = float(self.shard.intake.last_value[meter])
+            # The last one tells that the hour is over, where the meter's own reading of its end
+            # was on its way for longer than the slot waits.
             return [
                 self._reading(meter, start_s + 1, level),
                 self._reading(meter, end_s - 1, level + amount / scale),
+                self._reading(meter, end_s + 1, level + amount / scale),
             ]
         last = end_s - key.interval_s
         at = end_s if meters.stamp_end[meter] else last

@@ -1,5 +1,7 @@
 """`inactivity` beyond the common suite: amendments, absences, standby, what it says of itself."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -36,9 +38,11 @@ def habits(rng: np.random.Generator, days: int, homes: int, busy: float = 0.55) 
     return np.where(rng.random((days * 24, homes)) < chance, 12.0, 0.0)
 
 
-def lived(days: int = 40, homes: int = 1, busy: float = 0.9, seed: int = 0) -> Inactivity:
+def lived(
+    days: int = 40, homes: int = 1, busy: float = 0.9, seed: int = 0, fed: Sequence[int] = (1,)
+) -> Inactivity:
     """A detector that has seen some days; its next slot is the midnight after."""
-    detector = Inactivity(homes, interval_s=HOUR_S)
+    detector = Inactivity(homes, interval_s=HOUR_S, fed=fed)
     detector.step(frame(habits(np.random.default_rng(seed), days, homes, busy), FIRST))
     return detector
 
@@ -70,7 +74,7 @@ def test_amending_equals_having_known(seed: int) -> None:
     # By day, for hours keep the standby by which they were judged.
     late = (rng.random(truth.shape) < 0.08) & (hour >= 6)[:, None]
     told[late] = np.where(rng.random(late.sum()) < 0.7, np.nan, 12.0 - truth[late])
-    one, other = (Inactivity(homes, interval_s=HOUR_S) for _ in range(2))
+    one, other = (Inactivity(homes, interval_s=HOUR_S, fed=[WATER]) for _ in range(2))
     one.step(frame(truth, FIRST))
     pending = [(int(t + rng.integers(1, 7 * 24 - 1)), t, n) for t, n in np.argwhere(late)]
     for t in range(len(told)):
@@ -105,6 +109,21 @@ def test_a_late_sign_of_life_ends_the_silence() -> None:
         slot - 1, np.array([0]), np.where(np.isnan(values), values, 0).astype(np.float32)
     )
     assert detector.current(np.array([0])).urgency[0, 0] == before.urgency[-1, 0], "and back again"
+
+
+def test_a_late_meter_that_shows_nothing_takes_back_no_sign_of_life_of_another() -> None:
+    """Gas that arrives half a day late says nothing of the water that was used meanwhile."""
+    detector = lived(fed=[0, WATER, 2])
+    go_on(detector, [12.0] * 12 + [0.0, 12.0, 0.0])
+    before = detector.current(np.array([0]))
+    slot = int(detector.state["seen"][0])
+    gas = np.array([[np.nan], [np.nan], [0.0]], np.float32)
+    for back in range(8, -1, -1):
+        detector.amend(slot - back, np.array([0]), gas)
+        detector.amend(slot - back, np.array([0]), np.full((3, 1), np.nan, np.float32))
+    after = detector.current(np.array([0]))
+    assert after.onset[0, 0] == before.onset[0, 0]
+    assert after.urgency[0, 0] == before.urgency[0, 0]
 
 
 def test_what_is_older_than_a_week_is_not_amended() -> None:
