@@ -24,7 +24,7 @@ from typing import IO, Any
 KAFKA_VERSION = "4.1.0"
 KAFKA_JARS = "GRIDWARDEN_KAFKA_JARS"
 """Names a folder with the jars of Kafka; else they are fetched once by Maven into the cache."""
-_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM = """<project>
 <modelVersion>4.0.0</modelVersion><groupId>local</groupId><artifactId>kafka-jars</artifactId>
 <version>1</version><dependencies><dependency><groupId>org.apache.kafka</groupId>
 <artifactId>kafka_2.13</artifactId><version>{version}</version></dependency></dependencies>
