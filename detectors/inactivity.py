@@ -1,7 +1,7 @@
 """`inactivity`: "usually there would have been a sign of life by now".
 
 A home is silent while no channel uses more than its standby. When a silence begins, the home's
-own record of the last 78 days says how long silences like this last while all is well, and from
+own record of the last 73 days says how long silences like this last while all is well, and from
 that follows, for each price of a false alert, the hour at which an alert pays best. These moments
 are settled once, when the silence is two hours old, and kept while it lasts.
 """
@@ -81,7 +81,7 @@ class Inactivity(Detector):
         self._ready_h = int(p["ready_h"])
 
     def _fields(self) -> Mapping[str, Field]:
-        c = len(self.channels)
+        c, electric = len(self.fed), 0 in self.fed
         return {
             "seen": Field("i4", fill=-1),
             "day": Field("i4", fill=-1),
@@ -95,8 +95,8 @@ class Inactivity(Detector):
             "gap": Field("u1"),
             "moments": Field("u1", (LEVELS,), fill=kernels.NEVER),
             "survival": Field("u1", (len(GRID_H),)),
-            "nights": Field("u2", (_NIGHTS,)),
-            "quiet": Field("u2", (c - 1, 7)),
+            "nights": Field("u2", (_NIGHTS if electric else 0,)),
+            "quiet": Field("u2", (c - electric, 7)),
             "tonight": Field("f4", (c,), fill=np.nan),
             "threshold": Field("f4", (c,), fill=np.nan),
             "heard": Field("u1"),
@@ -110,7 +110,7 @@ class Inactivity(Detector):
         }
 
     def _rows(self) -> kernels.Rows:
-        return kernels.Rows(**self.state)
+        return kernels.Rows(np.array(self.fed, np.int64), **self.state)
 
     def _step(self, frame: Frame, out: Signals) -> None:
         rows = self._rows()
@@ -150,7 +150,6 @@ class Inactivity(Detector):
             slot,
             np.asarray(rows, np.int64),
             np.ascontiguousarray(values, np.float32),
-            np.array(self.fed, np.int64),
             self.amend_s // 3600,
         )
 
@@ -202,7 +201,14 @@ class Inactivity(Detector):
             "last_channel": channel,
             "last_amount": s["last_amount"].astype(np.float64),
             "own": (s["hours"] >= self.params["own_d"] * 24).astype(np.int64),
-            "threshold_kwh": s["threshold"][:, 0].astype(np.float64),
-            "threshold_l": s["threshold"][:, 1].astype(np.float64),
-            "threshold_m3": s["threshold"][:, 2].astype(np.float64) / 1000.0,
+            **self._thresholds(s["threshold"]),
+        }
+
+    def _thresholds(self, kept: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Return what a slot must exceed, by the name and in the unit that people know."""
+        names = (("threshold_kwh", 1.0), ("threshold_l", 1.0), ("threshold_m3", 1000.0))
+        nothing = np.full(len(kept), np.nan)
+        return {
+            name: kept[:, self.fed.index(c)].astype(np.float64) / unit if c in self.fed else nothing
+            for c, (name, unit) in enumerate(names)
         }

@@ -1,6 +1,6 @@
 """Kernels of `inactivity`; the naive twin is ``tests/detectors/inactivity_twin.py``.
 
-A home's memory is its own record: 85 days of hours in two bits each, known and active. All that
+A home's memory is its own record: 80 days of hours in two bits each, known and active. All that
 is learned of a home is read from it when a silence is planned, so an amendment is exact: change
 the bits, and plan again.
 
@@ -17,10 +17,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-WORDS = 32
+WORDS = 30
 RING_H = 64 * WORDS
 """Hours of the record."""
-DAYS = 78
+DAYS = 73
 """Days that a plan looks back; a week less than the record, so that amendments can plan again."""
 SHORT_GAP_H = 2
 """Missing hours in a row that count as silent (with the next silent one); more pause a silence."""
@@ -52,8 +52,13 @@ jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 class Rows(NamedTuple):
-    """State arrays, first axis the row; slots are hours since 1970."""
+    """State arrays, first axis the row; slots are hours since 1970.
 
+    What is kept by channel is kept of the channels that are fed alone, in their order.
+    """
+
+    fed: NDArray[np.int64]
+    """Channels that any row has a meter for, ascending, shape (F,)."""
     seen: NDArray[np.int32]
     day: NDArray[np.int32]
     hour: NDArray[np.uint8]
@@ -124,14 +129,14 @@ class Model(NamedTuple):
 @jit
 def bit(words: Any, n: int, h: int) -> bool:
     """Return one hour's bit of a row."""
-    at = h & (RING_H - 1)
+    at = h % RING_H
     return (words[n, at >> 6] >> np.uint64(at & 63)) & np.uint64(1) != np.uint64(0)
 
 
 @jit
 def put(words: Any, n: int, h: int, on: bool) -> None:
     """Set one hour's bit of a row."""
-    at = h & (RING_H - 1)
+    at = h % RING_H
     mask = np.uint64(1) << np.uint64(at & 63)
     if on:
         words[n, at >> 6] |= mask
@@ -149,11 +154,12 @@ def write(known: Any, active: Any, n: int, h: int, kind: int) -> None:
 @jit
 def window(words: Any, n: int, h: int) -> Any:
     """Return 64 hours of a row from `h` on as bits, the first the lowest."""
-    at = h & (RING_H - 1)
+    at = h % RING_H
     word = at >> 6
     shift = np.uint64(at & 63)
     # Two shifts, since one by 64 bits is undefined.
-    after = (words[n, (word + 1) & (WORDS - 1)] << np.uint64(1)) << (np.uint64(63) - shift)
+    following = words[n, word + 1 if word + 1 < WORDS else 0]
+    after = (following << np.uint64(1)) << (np.uint64(63) - shift)
     return (words[n, word] >> shift) | after
 
 
@@ -433,11 +439,13 @@ def log_survival(survival: Any, n: int, silent: int, m: Model) -> float:
 
 
 @jit
-def watch_night(tonight: Any, n: int, c: int, value: float) -> None:
+def watch_night(s: Rows, n: int, values: Any) -> None:
     """Keep the highest slot of the night (electricity), or the lowest hour (water and gas)."""
-    t = tonight[n, c]
-    if not np.isnan(value) and (np.isnan(t) or (value > t if c == 0 else value < t)):
-        tonight[n, c] = value
+    for k in range(len(s.fed)):
+        c = s.fed[k]
+        value, t = values[c, n], s.tonight[n, k]
+        if not np.isnan(value) and (np.isnan(t) or (value > t if c == 0 else value < t)):
+            s.tonight[n, k] = value
 
 
 @jit
@@ -449,30 +457,34 @@ def learn_standby(s: Rows, n: int, floor: Any) -> None:
     median of 7 (a leak, a pilot light), for a single use is no standby. Until electricity has seen
     a night it has no threshold and says nothing.
     """
-    for c in range(len(floor)):
-        nights = s.nights[n] if c == 0 else s.quiet[n, c - 1]
+    quiet = 0
+    for k in range(len(s.fed)):
+        c = s.fed[k]
+        nights = s.nights[n] if c == 0 else s.quiet[n, quiet]
+        quiet += c > 0
         scale = SCALES[c]
-        if not np.isnan(s.tonight[n, c]):
+        if not np.isnan(s.tonight[n, k]):
             # 0 is "no night".
-            kept = min(65_000.0, np.rint(max(s.tonight[n, c], 0.0) * scale)) + 1.0
+            kept = min(65_000.0, np.rint(max(s.tonight[n, k], 0.0) * scale)) + 1.0
             nights[s.day[n] % len(nights)] = np.uint16(kept)
-            s.tonight[n, c] = np.nan
+            s.tonight[n, k] = np.nan
         ordered = np.sort(nights)
         empty = np.searchsorted(ordered, np.uint16(1))
         rank = empty + (len(nights) - empty) // (4 if c == 0 else 2)
         standby = (float(ordered[rank]) - 1.0) / scale if empty < len(nights) else np.nan
         if c > 0 and np.isnan(standby):
             standby = 0.0
-        s.threshold[n, c] = (1.15 if c == 0 else 1.3) * standby + floor[c]
+        s.threshold[n, k] = (1.15 if c == 0 else 1.3) * standby + floor[c]
 
 
 @jit
-def sign_of_life(threshold: Any, floor: Any, n: int, values: Any, column: int) -> int:
+def sign_of_life(s: Rows, floor: Any, n: int, values: Any, column: int) -> int:
     """Return the first active channel; −1 if all that are known are silent, −2 if none is."""
     found = -2
-    for c in range(len(floor)):
+    for k in range(len(s.fed)):
+        c = s.fed[k]
         value = values[c, column]
-        limit = threshold[n, c]
+        limit = s.threshold[n, k]
         if c > 0 and np.isnan(limit):
             limit = floor[c]
         if value > limit:
@@ -529,9 +541,9 @@ def step(
 ) -> None:
     """Score one hour of all rows, and take it into their records; values are (C, N)."""
     seen, day, hour, hours = s.seen, s.day, s.hour, s.hours
-    known, active, rest, tonight = s.known, s.active, s.rest, s.tonight
+    known, active, rest, fed = s.known, s.active, s.rest, s.fed
     begun, silent, gap, moments, survival = s.onset, s.silent, s.gap, s.moments, s.survival
-    threshold, away, outage, floor = s.threshold, s.away, s.outage, m.floor
+    away, outage, floor = s.away, s.outage, m.floor
     heard, last_channel, last_amount = s.heard, s.last_channel, s.last_amount
     for n in range(len(zone)):
         z = zone[n]
@@ -548,14 +560,13 @@ def step(
             if rest_day[z]:
                 rest[n, (today >> 6) & 1] |= mask
         if NIGHT_FROM <= now < NIGHT_TO:
-            for c in range(len(floor)):
-                watch_night(tonight, n, c, values[c, n])
+            watch_night(s, n, values)
         elif now == NIGHT_TO:
             learn_standby(s, n, floor)
-        for c in range(len(floor)):
+        for c in fed:
             if not np.isnan(values[c, n]):
                 heard[n] |= 1 << c
-        channel = sign_of_life(threshold, floor, n, values, n)
+        channel = sign_of_life(s, floor, n, values, n)
         kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
         if kind == ACTIVE:
             last_channel[n], last_amount[n] = channel, values[channel, n]
@@ -658,7 +669,6 @@ def amend(
     slot: int,
     rows: NDArray[np.int64],
     values: NDArray[np.float32],
-    fed: NDArray[np.int64],
     reach_h: int,
 ) -> None:
     """Correct one hour of some rows; values are (C, M), NaN where there is nothing new."""
@@ -666,12 +676,12 @@ def amend(
         n = rows[i]
         if slot > s.seen[n] or slot < s.seen[n] - reach_h:
             continue
-        channel = sign_of_life(s.threshold, m.floor, n, values, i)
+        channel = sign_of_life(s, m.floor, n, values, i)
         kind = ACTIVE if channel >= 0 else SILENT if channel == -1 else MISSING
-        if len(fed) > 1 and kind != ACTIVE and (kind == MISSING or bit(s.active, n, slot)):
+        if len(s.fed) > 1 and kind != ACTIVE and (kind == MISSING or bit(s.active, n, slot)):
             # What the other meters said of this hour is one bit by now: it stands.
             untold = False
-            for c in fed:
+            for c in s.fed:
                 untold |= np.isnan(values[c, i])
             if untold:
                 continue

@@ -15,7 +15,8 @@ from detectors.budget import FLEET, Price, PriceReducer
 from engine.groups import Group, Parts, digest
 from engine.registry import ClassKey, Registry
 from engine.series import LATENESS_S, SeriesKey, SeriesRows
-from engine.watch import Link, Watch
+from engine.watch import Link, Watch, rows_in
+from rules.compile import CompiledRule
 from rules.model import Rule, RuleSet, Selector, SignalUse
 
 
@@ -353,26 +354,39 @@ class Builder:
     # -- watches --------------------------------------------------------------------------
 
     def _watch(self, rule: Rule, rows: NDArray[np.int32]) -> Watch:
+        compiled = CompiledRule(rule)
+        speakers = [
+            (name, group)
+            for name, use in rule.signals.items()
+            for group in self._by_spec[Spec.of(use, rule.subjects)]
+        ]
+        if not rule.events and not compiled.unheard():
+            rows = self._heard(rows, [group for _, group in speakers])
         links: list[Link] = []
-        for name, use in rule.signals.items():
-            for group in self._by_spec[Spec.of(use, rule.subjects)]:
-                if group.series is not None:
-                    none = np.zeros(0, np.int32)
-                    links.append(Link(name, group, none, none, whole=True))
-                    continue
-                rule_rows = np.searchsorted(rows, group.subject_rows).astype(np.int32)
-                inside = rule_rows < len(rows)
-                inside[inside] = rows[rule_rows[inside]] == group.subject_rows[inside]
-                mine = np.flatnonzero(inside).astype(np.int32)
-                if len(mine):
-                    whole = len(mine) == len(rows) == group.detector.rows
-                    rule_rows = self._keep(rule_rows[mine])
-                    links.append(Link(name, group, rule_rows, self._keep(mine), whole))
+        for name, group in speakers:
+            if group.series is not None:
+                none = np.zeros(0, np.int32)
+                links.append(Link(name, group, none, none, whole=True))
+                continue
+            here, there = rows_in(rows, group.subject_rows)
+            if len(here):
+                whole = len(here) == len(rows) == group.detector.rows
+                rule_rows = self._keep(here.astype(np.int32))
+                group_rows = self._keep(there.astype(np.int32))
+                links.append(Link(name, group, rule_rows, group_rows, whole))
         places = rule.subjects.grain == "place"
         key = self.place_key if places else self.registry.key
         counted = rule.subjects.series is not None
         series = self.series[SeriesKey.of(rule.subjects)] if counted else None
-        return Watch(rule, self._keep(rows), key, links, initial_price(rule), series)
+        return Watch(compiled, self._keep(rows), key, links, initial_price(rule), series)
+
+    @staticmethod
+    def _heard(rows: NDArray[np.int32], groups: list[Group]) -> NDArray[np.int32]:
+        """Return the rows that some group speaks of: of the others nothing will ever be said."""
+        heard = [group.subject_rows for group in groups if group.series is None]
+        if not heard:
+            return rows[:0]
+        return np.intersect1d(rows, np.concatenate(heard)).astype(np.int32)
 
 
 def series_lateness_s(lateness_s: Mapping[str, int], rows: SeriesRows) -> int:

@@ -103,10 +103,11 @@ class Watch:
 
     Parameters
     ----------
-    rule : Rule
+    compiled : CompiledRule
         The rule.
     rows : ndarray of int32, shape (N,)
-        Registry rows of its subjects (or place rows), ascending.
+        Registry rows of its subjects (or place rows), ascending; those that no signal can speak
+        of are left out where the rule says nothing about silence of its detectors.
     key : ndarray of uint64
         Hash of the id of every registry row (or place row): shared, not this rule's alone.
     links : list of Link
@@ -119,16 +120,16 @@ class Watch:
 
     def __init__(
         self,
-        rule: Rule,
+        compiled: CompiledRule,
         rows: NDArray[np.int32],
         key: NDArray[np.uint64],
         links: list[Link],
         price: Price,
         series: SeriesRows | None = None,
     ) -> None:
-        self.rule = rule
+        self.compiled = compiled
+        self.rule = rule = compiled.rule
         self.series = series
-        self.compiled = CompiledRule(rule)
         self.timing = Timing.of(rule)
         self.rows = rows
         self.key = key

@@ -132,6 +132,12 @@ class CompiledRule:
 
         return graph.add(self.when.node, column)
 
+    def unheard(self) -> bool:
+        """Return whether `when` could be met where no signal has ever said anything."""
+        said = {"due": False, "urgency": -1, "evidence": np.nan, "p_value": np.nan, "ready": False}
+        columns = {f"{s}.{name}": np.array([v]) for s in self.signals for name, v in said.items()}
+        return not self.signals or bool(np.any(self.mask(columns)))
+
     def mask(self, columns: Mapping[str, Any]) -> NDArray[np.bool_]:
         """Return where `when` could be met.
 

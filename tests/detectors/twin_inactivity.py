@@ -10,7 +10,7 @@ from detectors.inactivity_model import COST, DELAY_COST, DELAY_H, GRID_H, PRICES
 from tests.detectors.twins import twin
 
 GRID = [int(d) for d in GRID_H]
-LOOK_BACK_D = 78
+LOOK_BACK_D = 73
 STANDBY = ((1.15, 4), (1.3, 2), (1.3, 2))
 UNITS = (1000.0, 10.0, 1.0)
 NEAR = {0: 1.0, 1: 0.7, 2: 0.3}
