@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from connectors.records import Activation
 from engine.library import with_budgets
-from engine.watch import Moves, Raised, Watch, rows_in
+from engine.links import Moves, rows_in
+from engine.watch import Raised, Watch
 from rules.compile import Decision
 from rules.lifecycle import Change, Kind, Life
 from rules.loader import load

@@ -13,9 +13,10 @@ from detectors.adjudicate import Adjudicate
 from detectors.base import Channel, Detector, lookup
 from detectors.budget import FLEET, Price, PriceReducer
 from engine.groups import Group, Parts, digest
+from engine.links import Link, rows_in
 from engine.registry import ClassKey, Registry
 from engine.series import LATENESS_S, SeriesKey, SeriesRows
-from engine.watch import Link, Watch, rows_in
+from engine.watch import Watch
 from rules.compile import CompiledRule
 from rules.model import Rule, RuleSet, Selector, SignalUse
 

@@ -17,8 +17,9 @@ from rules import windows
 from rules.windows import Happening, Look
 
 if TYPE_CHECKING:
+    from engine.links import Moves
     from engine.shard import ShardRunner
-    from engine.watch import Moves, Watch
+    from engine.watch import Watch
 
 DAY_NS = 86_400 * NS
 NEVER_NS = 2**62

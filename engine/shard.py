@@ -8,7 +8,6 @@ things happen.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,8 +28,9 @@ from connectors.records import (
     Tick,
 )
 from detectors.base import NS, Signals
-from detectors.budget import Price, Tally
+from detectors.budget import Tally
 from engine.activation import activate, rules_of
+from engine.agenda import Agenda
 from engine.alertbook import AlertBook
 from engine.build import Builder, PlaceRows, series_lateness_s
 from engine.census import Census
@@ -40,11 +40,12 @@ from engine.counterfactual import Counterfactuals
 from engine.groups import PAST_S, Group, Local
 from engine.intake import Intake, Settled
 from engine.intake.layout import Late
+from engine.links import Link, Moves, Touched
 from engine.partition import shard_of
 from engine.registry import Registry, hash_ids
 from engine.series import SeriesKey, SeriesRows
 from engine.surroundings import ShardSurroundings
-from engine.watch import Link, Moves, Raised, Touched, Watch
+from engine.watch import Raised, Watch
 from rules.alerts import AlertChange
 from rules.calendar import Calendars
 from rules.model import RuleSet
@@ -168,9 +169,7 @@ class ShardRunner:
         self._links: list[list[tuple[Watch, Link]]] = []
         self._by_class: list[list[int]] = []
         self.wire()
-        self._prices: list[tuple[int, str, Price]] = []
-        self._deadlines: list[tuple[int, int, int]] = []
-        self._happened: dict[int, dict[int, int]] = {}
+        self.agenda = Agenda()
         self.around.announce()
 
     # -- subjects that events make --------------------------------------------------------
@@ -246,8 +245,7 @@ class ShardRunner:
             case Event():
                 self.around.event(record)
             case PriceRecord():
-                price = Price(record.day, record.index, record.fraction)
-                heapq.heappush(self._prices, (record.day, record.rule, price))
+                self.agenda.put_price(record)
             case Activation():
                 activate(self, rules_of(record), record.arrival_ns)
             case Outcome() | Tick():
@@ -299,7 +297,7 @@ class ShardRunner:
         # Rows of the tick just left were applied after its own boundary: what they amended, and
         # what events touched, is worked off at the next boundary.
         first = self.now_ns + self.tick_ns
-        if self.intake.has_amendments or self._happened:
+        if self.intake.has_amendments or self.agenda.has_touched:
             self._run_until(first - self.tick_ns)
             self._amend(first)
         self._run_until(tick_ns)
@@ -309,7 +307,7 @@ class ShardRunner:
         """Work off slots and timers due up to and including `to_ns`, in their order."""
         while True:
             due_s = self.clock.next_due_s
-            timer = self._timer_ns()
+            timer = self.agenda.next_ns
             moment = min(due_s * NS, timer)
             if moment > to_ns:
                 return
@@ -408,11 +406,10 @@ class ShardRunner:
                 seen.append((rows, np.maximum(arrival, group.due_s(slot) * NS)))
             if seen:
                 self._correct(g, seen, touched)
-        for i, rows_seen in self._happened.items():
+        for i, rows_seen in self.agenda.take_touched().items():
             for row, moment in rows_seen.items():
                 arrivals = touched[i].arrivals
                 arrivals[row] = max(moment, arrivals.get(row, 0))
-        self._happened = {}
         for i in sorted(touched):
             arrivals, refuted = touched[i].arrivals, touched[i].refuted
             rows = np.array(sorted(arrivals), np.int32)
@@ -441,8 +438,7 @@ class ShardRunner:
 
     def touch(self, watch_index: int, row: int, arrival_ns: int) -> None:
         """Have a rule look at a row again at the next boundary (an event concerns it)."""
-        rows = self._happened.setdefault(watch_index, {})
-        rows[row] = max(arrival_ns, rows.get(row, 0))
+        self.agenda.touch(watch_index, row, arrival_ns)
 
     def _note(self, index: int, raised: list[Raised]) -> None:
         self.tell(self.watches[index], raised)
@@ -457,37 +453,18 @@ class ShardRunner:
             self.book.note(watch, one, named, listed, extra, marks)
 
     def rearm(self, moves: Moves, repriced: Collection[str]) -> None:
-        """Set timers and open looks anew after the rules changed.
-
-        Prices of `repriced` rules that were still to come are forgotten: they were for budgets
-        that are no more.
-        """
-        self._happened = {
-            moves[i][0]: {moves[i][1][r]: t for r, t in rows.items() if r in moves[i][1]}
-            for i, rows in self._happened.items()
-            if i in moves
-        }
-        self._prices = [price for price in self._prices if price[1] not in repriced]
-        heapq.heapify(self._prices)
-        self._deadlines = []
+        """Set timers and open looks anew after the rules changed (:meth:`Agenda.move`)."""
+        self.agenda.move(moves, repriced)
         for index in range(len(self.watches)):
             self.arm(index)
 
     def arm(self, index: int) -> None:
         """Remember when time alone will next move a life of this rule."""
         deadline = self.watches[index].deadline_ns()
-        deadline = min(deadline, self.around.windows.next_ns(index))
-        if deadline < 2**62:
-            heapq.heappush(self._deadlines, (deadline, index, 0))
-
-    def _timer_ns(self) -> int:
-        return self._deadlines[0][0] if self._deadlines else 2**62
+        self.agenda.arm(index, min(deadline, self.around.windows.next_ns(index)))
 
     def _advance_timers(self, to_ns: int) -> None:
-        due: set[int] = set()
-        while self._deadlines and self._deadlines[0][0] <= to_ns:
-            due.add(heapq.heappop(self._deadlines)[1])
-        for index in sorted(due):
+        for index in self.agenda.ring(to_ns):
             watch = self.watches[index]
             self._note(index, watch.advance(to_ns, self.around))
             rows = self.around.windows.due(index, to_ns)
@@ -501,9 +478,7 @@ class ShardRunner:
     # -- prices ---------------------------------------------------------------------------
 
     def _apply_prices(self, at_ns: int) -> None:
-        day = at_ns // DAY_NS
-        while self._prices and self._prices[0][0] <= day:
-            _, name, price = heapq.heappop(self._prices)
+        for name, price in self.agenda.prices_until(at_ns // DAY_NS):
             for watch in self.watches:
                 if watch.rule.name == name:
                     watch.price = price
@@ -517,7 +492,7 @@ class ShardRunner:
     def flush(self) -> None:
         """Settle what waits for more input: the input has ended. Nothing may be fed after."""
         self.settled_at_end = self.intake.flush()
-        if self.now_ns is not None and (self.intake.has_amendments or self._happened):
+        if self.now_ns is not None and (self.intake.has_amendments or self.agenda.has_touched):
             self._amend(self.now_ns + self.tick_ns)
 
     # -- snapshots ------------------------------------------------------------------------
@@ -531,12 +506,7 @@ class ShardRunner:
             "clock": self.clock.snapshot(),
             "book": self.book.snapshot(),
             "around": self.around.snapshot(),
-            "deadlines": sorted(self._deadlines),
-            "prices": [
-                [d, n, p.day, p.index, p.fraction]
-                for d, n, p in sorted(self._prices, key=lambda x: x[:2])
-            ],
-            "happened": [[i, sorted(rows.items())] for i, rows in sorted(self._happened.items())],
+            **self.agenda.snapshot(),
             "series": [s.snapshot() for s in self.series],
             "groups": [],
             "watches": [],
@@ -572,13 +542,7 @@ class ShardRunner:
         self.clock.restore(header["clock"])
         self.book.restore(header["book"])
         self.around.restore(header["around"])
-        self._deadlines = [(int(a), int(b), int(c)) for a, b, c in header["deadlines"]]
-        heapq.heapify(self._deadlines)
-        self._prices = [(d, n, Price(pd, pi, pf)) for d, n, pd, pi, pf in header["prices"]]
-        heapq.heapify(self._prices)
-        self._happened = {
-            int(i): {int(r): int(t) for r, t in rows} for i, rows in header["happened"]
-        }
+        self.agenda.restore(header)
         for prefix, part in self._parts():
             kind, _, number = prefix.partition("/")
             head = header[kind][int(number)] if number else header[kind]

@@ -34,8 +34,9 @@ from rules.windows import Look
 
 if TYPE_CHECKING:
     from engine.groups import Group
+    from engine.links import Moves
     from engine.shard import ShardRunner
-    from engine.watch import Moves, Watch
+    from engine.watch import Watch
 
 DAY_NS = 86_400 * NS
 NOTICE_OF_CONTEXT = {ABSENT: "absence", POWER_CUT: "outage"}
