@@ -199,7 +199,7 @@ class _Model:
         self._model = type(detector).factory(**kwargs)
         self._drift = detector.drift
         self._supervised = not self._drift and (
-            "y" in inspect.signature(self._model.learn_one).parameters
+            "y" in inspect.signature(self._model.score_one).parameters
         )
         built_from = readings[:half]
         self._mean = float(built_from.mean())
@@ -284,6 +284,42 @@ def river(model: str) -> type[Detector]:
             "seeded": "seed" in parameters,
             "numbers": numbers,
             "__doc__": f"Score each row with a ``{factory.__module__}.{model}`` of its own.",
+        },
+    )
+
+
+def around(model: Any) -> type[Detector]:
+    """Return the detector class around a river model as it was made, pipelines included.
+
+    Every row gets a clone of `model`, unlearned; ``window`` is the only parameter.
+
+    Raises
+    ------
+    DetectorError
+        If it is no model of river that scores or detects drifts.
+
+    Examples
+    --------
+    >>> from river import anomaly
+    >>> around(anomaly.HalfSpaceTrees(n_trees=5, seed=1)).name
+    'river:HalfSpaceTrees'
+    """
+    drift = hasattr(model, "drift_detected")
+    if not hasattr(model, "clone") or not (drift or hasattr(model, "score_one")):
+        raise DetectorError(
+            f"got {type(model).__name__}; wanted a river model with score_one, or a drift detector"
+        )
+    return type(
+        f"River{type(model).__name__}",
+        (RiverDetector,),
+        {
+            "name": f"river:{type(model).__name__}",
+            "defaults": {"window": 512.0},
+            "factory": staticmethod(lambda: model.clone()),
+            "drift": drift,
+            "seeded": False,
+            "numbers": {},
+            "__doc__": f"Score each row with a clone of {model!r}.",
         },
     )
 

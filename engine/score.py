@@ -48,6 +48,24 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a detector said of a series, row by row, arrays of shape (n,).
+
+    Parameters
+    ----------
+    score, evidence, p_value : ndarray of float64
+        NaN while the detector is not ready, or where the value is missing.
+    slot_s : int
+        Slot length used, seconds.
+    """
+
+    score: NDArray[np.float64]
+    evidence: NDArray[np.float64]
+    p_value: NDArray[np.float64]
+    slot_s: int
+
+
+@dataclass(frozen=True)
 class Series:
     """One input: texts as they came (they go out unchanged), seconds, and values."""
 
@@ -102,7 +120,19 @@ def score_values(
     values: NDArray[np.float64],
     interval_s: int,
 ) -> tuple[NDArray[np.float64], int]:
-    """Return the scores of one series, shape (n,), and the slot length used.
+    """Return the scores of one series, shape (n,), and the slot length used (see :func:`judge`)."""
+    judged = judge(kind, params, seconds, values, interval_s)
+    return judged.score, judged.slot_s
+
+
+def judge(
+    kind: type[Detector],
+    params: Mapping[str, float],
+    seconds: NDArray[np.int64],
+    values: NDArray[np.float64],
+    interval_s: int,
+) -> Judged:
+    """Return what one detector says of each row of a series.
 
     A detector with a slot length of its own gets finer rows added up; its rows keep the score of
     the last complete slot. Further channels of a detector stay missing.
@@ -128,16 +158,19 @@ def score_values(
         raise DetectorError(f"{kind.name}: unknown parameter {unknown[0]!r}; known: {known}")
     detector = kind(1, interval_s=slot_s, **dict[str, Any](params))
     if len(values) == 0:
-        return np.empty(0), slot_s
+        none = np.empty(0)
+        return Judged(none, none, none, slot_s)
     slot = place_rows(seconds, slot_s) if slot_s == interval_s else seconds // slot_s
     slot = np.maximum.accumulate(slot)
     frame, index = _frame(kind, slot, seconds, values, slot_s)
-    evidence = detector.step(frame).evidence[:, 0].astype(np.float64)
-    if slot_s == interval_s:
-        evidence = np.where(np.isnan(values), np.nan, evidence[index])
-    else:
-        evidence = np.r_[np.nan, evidence][_complete(index)]
-    return as_score(evidence), slot_s
+    said = detector.step(frame)
+    evidence, p_value = (
+        np.where(np.isnan(values), np.nan, column[index])
+        if slot_s == interval_s
+        else np.r_[np.nan, column][_complete(index)]
+        for column in (a[:, 0].astype(np.float64) for a in (said.evidence, said.p_value))
+    )
+    return Judged(as_score(evidence), evidence, p_value, slot_s)
 
 
 def as_score(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -233,9 +266,23 @@ def read_series(source: Path, column: str) -> Series:
     ScoreError
         If a column is missing, or a stamp or a value cannot be read.
     """
-    table = _table(source)
+    return series_of(table_of(source), column, source)
+
+
+def series_of(table: pa.Table, column: str, source: Path | str, time: str | None = None) -> Series:
+    """Return one series of a table; `source` is what errors call it.
+
+    Raises
+    ------
+    ScoreError
+        As :func:`read_series`.
+    """
     names = table.column_names
     stamp_name = next((n for want in TIME_NAMES for n in names if n.lower() == want), None)
+    if time is not None:
+        stamp_name = time if time in names else None
+    if stamp_name is None and time is not None:
+        raise ScoreError(f"{source}: no column {time!r}; there are {', '.join(names)}")
     if stamp_name is None:
         raise ScoreError(
             f"{source}: no column of time stamps; wanted one of {', '.join(TIME_NAMES)}, "
@@ -256,7 +303,7 @@ def read_series(source: Path, column: str) -> Series:
     )
 
 
-def _table(source: Path) -> pa.Table:
+def table_of(source: Path) -> pa.Table:
     """Read a file by its extension; CSV columns stay texts, so that they go out as they came."""
     name = source.name.lower().removesuffix(".gz")
     try:
@@ -281,7 +328,7 @@ def _as_text(array: pa.Array) -> pa.Array:
     return array if pa.types.is_string(array.type) else array.cast(pa.string())
 
 
-def _seconds(source: Path, name: str, stamps: pa.Array) -> NDArray[np.int64]:
+def _seconds(source: Path | str, name: str, stamps: pa.Array) -> NDArray[np.int64]:
     """Return seconds since 1970 on the stamps' own clock (UTC where they have an offset)."""
     if pa.types.is_timestamp(stamps.type):
         return _to_seconds(source, name, stamps)
@@ -311,7 +358,7 @@ def _epoch(stamps: pa.Array) -> pa.Array:
     return micros.cast(pa.int64(), safe=False).cast(pa.timestamp("us"))
 
 
-def _to_seconds(source: Path, name: str, stamps: pa.Array) -> NDArray[np.int64]:
+def _to_seconds(source: Path | str, name: str, stamps: pa.Array) -> NDArray[np.int64]:
     if stamps.null_count:
         row = int(np.flatnonzero(stamps.is_null().to_numpy(zero_copy_only=False))[0])
         raise ScoreError(f"{source}: row {row + 1}: {name} is empty")
@@ -332,7 +379,7 @@ def _first_bad(stamps: pa.Array) -> int:
     return low
 
 
-def _values(source: Path, column: str, texts: pa.Array) -> NDArray[np.float64]:
+def _values(source: Path | str, column: str, texts: pa.Array) -> NDArray[np.float64]:
     """Return the values; missing ones (empty, NaN, null, NA) as NaN."""
     if pa.types.is_string(texts.type):
         trimmed = pc.utf8_trim_whitespace(texts)
