@@ -1,13 +1,15 @@
 """One frozen typed configuration: a YAML file, overridden by the environment.
 
 ``GRIDWARDEN_CLOCK__TICK_S=60`` overrides ``clock: {tick_s: …}``. Unknown keys are errors that name
-their path; secrets are hidden when printed.
+their path; secrets are hidden when printed. A value ``${env:NAME}`` or ``${file:PATH}`` is read from
+there, so that a secret need not stand in the file.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 PREFIX = "GRIDWARDEN_"
+Topic = Literal["alert", "task", "reminder", "shadow"]
+"""What the outbox tells of."""
+
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 
 class ConfigError(ValueError):
@@ -183,6 +189,55 @@ class CityConfig(_Frozen):
     worker: WorkerConfig = WorkerConfig()
 
 
+class WebhookConfig(_Frozen):
+    """Alerts and tasks posted as CloudEvents, signed as Standard Webhooks has it."""
+
+    url: SecretStr
+    secret: SecretStr | None = Field(None, description="Signs each message; 24 bytes or more.")
+    topics: tuple[Topic, ...] = ("alert", "task")
+    timeout_s: float = Field(10.0, gt=0, le=60)
+    attempts: int = Field(20, ge=1, description="After so many it is put aside: some two days.")
+
+
+class NotifyConfig(_Frozen):
+    """Messages to people by Apprise: DingTalk, WeCom, Feishu, SMS, mail (extra `notify`)."""
+
+    urls: tuple[SecretStr, ...] = Field(min_length=1)
+    language: Literal["zh", "en"] = "zh"
+    levels: tuple[str, ...] = ("red", "orange")
+    per_minute: int = Field(6, ge=1, description="More than that are gathered into one message.")
+
+
+class RelayConfig(_Frozen):
+    """Who is told of alerts and tasks, and how; see README.md, “Telling others”."""
+
+    source: str = Field("gridwarden", description="`source` of the CloudEvents.")
+    inside: bool = Field(
+        True, description="`gridwarden run` and `worker` tell, too, if configured."
+    )
+    redis: SecretStr | None = Field(None, description="URL: rings a stream per queue.")
+    redis_prefix: str = "gridwarden"
+    kafka: bool = Field(False, description="CloudEvents to PREFIX.alerts and PREFIX.tasks.")
+    webhooks: Mapping[str, WebhookConfig] = Field(default_factory=dict)
+    notify: Mapping[str, NotifyConfig] = Field(default_factory=dict)
+    networks: tuple[str, ...] = Field(
+        (), description="Private networks that webhooks may reach, such as 10.1.0.0/16."
+    )
+    heartbeat: SecretStr | None = Field(
+        None, description="URL called once a minute while all shards move: a dead-man's switch."
+    )
+    lease_s: float = Field(
+        30.0, ge=1, description="One relay acts; after so long without a sign another does."
+    )
+    keep_rows: int = Field(100_000, ge=1_000, description="Of the outbox, for the console.")
+    health_port: int | None = Field(None, ge=0, le=65_535)
+
+    @property
+    def anybody(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self.redis or self.kafka or self.webhooks or self.notify)
+
+
 class Config(_Frozen):
     """Everything that can be set."""
 
@@ -203,6 +258,7 @@ class Config(_Frozen):
     inputs: InputConfig = InputConfig()
     console: ConsoleConfig = ConsoleConfig()
     city: CityConfig = CityConfig()
+    relay: RelayConfig = RelayConfig()
 
     @model_validator(mode="after")
     def _layout_fits(self) -> Config:
@@ -255,6 +311,7 @@ def load(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
         keys = name[len(PREFIX) :].lower().split("__")
         if name.startswith(PREFIX) and keys[0] in Config.model_fields:
             _set(data, keys, yaml.safe_load(value))
+    data = _referred(data, where, environ if environ is not None else os.environ)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
@@ -284,6 +341,26 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: wanted a mapping of settings, got {type(data).__name__}")
     return data
+
+
+def _referred(value: Any, where: str, environ: Mapping[str, str], path: str = "") -> Any:
+    """Return a value with all references in it resolved."""
+    if isinstance(value, dict):
+        return {k: _referred(v, where, environ, f"{path}.{k}".strip(".")) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_referred(v, where, environ, f"{path}.{i}") for i, v in enumerate(value)]
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return value
+    kind, name = found.groups()
+    if kind == "env":
+        if name not in environ:
+            raise ConfigError(f"{where}: {path}: the environment has no {name}; set it")
+        return environ[name]
+    try:
+        return Path(name).read_text(encoding="utf-8").rstrip("\n")
+    except OSError as error:
+        raise ConfigError(f"{where}: {path}: {name} cannot be read: {error.strerror}") from None
 
 
 def _set(data: dict[str, Any], keys: list[str], value: object) -> None:

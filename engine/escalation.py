@@ -43,6 +43,8 @@ class Escalator:
         How long what is kept.
     wall : callable
         Wall clock, seconds: leases end by it, tasks by event time.
+    lease_s : float
+        How long nobody else acts after this one was seen last.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Escalator:
         *,
         settings: ConsoleConfig | None = None,
         wall: Callable[[], float] = time.time,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._store = store
         self._holder = holder
         self._settings = settings or ConsoleConfig()
         self._wall = wall
+        self._lease_s = lease_s
         self._lease: Lease | None = None
         self._swept_ns: int | None = None
 
@@ -89,8 +93,10 @@ class Escalator:
 
     def _held(self) -> Lease | None:
         now = self._wall()
-        if self._lease is None or self._lease.until_wall - now < LEASE_S / 2:
-            self._lease = self._store.access.lease(LEASE, self._holder, now_wall=now, for_s=LEASE_S)
+        if self._lease is None or self._lease.until_wall - now < self._lease_s / 2:
+            self._lease = self._store.access.lease(
+                LEASE, self._holder, now_wall=now, for_s=self._lease_s
+            )
         return self._lease
 
     def _sweep(self, now_ns: int, guard: Callable[[Connection], None]) -> None:

@@ -33,6 +33,7 @@ def run(config_file: Path, once: bool, save_every: float) -> int:
     ends; after a crash the next start goes on where the journal ends.
     """
     import time
+    from contextlib import ExitStack
 
     import structlog
 
@@ -43,6 +44,11 @@ def run(config_file: Path, once: bool, save_every: float) -> int:
     config = load(config_file)
     live = Live(config, wall_ns, on_lines=_print)
     stop = threading.Event()
+    telling = ExitStack()
+    if config.relay.inside:
+        from engine.relay.opening import relaying
+
+        telling.enter_context(relaying(config, live.store))  # the clock of tasks turns in `live`
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -67,6 +73,7 @@ def run(config_file: Path, once: bool, save_every: float) -> int:
             live.save()
             saved = time.monotonic()
         stop.wait(0.05 if once else config.inputs.poll_s)
+    telling.close()
     live.close()
     for source, counts in live.host.counts.items():
         log.info("rows", source=source, total=counts.rows, **counts.by_status)

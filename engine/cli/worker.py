@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from engine.city.district import District
     from engine.city.worker_aiokafka import AiokafkaWorker
     from engine.city.worker_faust import FaustWorker
 
@@ -41,10 +44,23 @@ def worker(config_file: Path, name: str | None) -> None:
         district = District(config)
         workshop = Workshop(district, mine)
         member = _member(config.city.worker.transport)(district, workshop, mine)
-        with watched(member):
+        with watched(member), _telling(district):
             await member.run(stop)
 
     asyncio.run(work())
+
+
+@contextmanager
+def _telling(district: District) -> Iterator[None]:
+    """Run the relay here, too, where it has anybody to tell."""
+    relay = district.config.relay
+    if not (relay.inside and relay.anybody):
+        yield
+        return
+    from engine.relay.opening import relaying
+
+    with district.open_store() as store, relaying(district.config, store, escalate=True):
+        yield
 
 
 def _member(transport: str) -> type[AiokafkaWorker] | type[FaustWorker]:

@@ -32,6 +32,9 @@ Frozen API (details in the modules)::
     store.books.record_run / .runs / .put_prices / .prices / .audit / .audit_log
     store.outbox.pending(topic) / .done(ids)
 
+    # who still has to hear of what ------------------------------------------- deliveries.py
+    store.deliveries.hand_out(channels, keep=) / .due(channel, now) / .told(ids) / .later / .dead
+
 Errors: :class:`StoreError` ⊃ :class:`StaleEpoch`, :class:`DeterminismViolation`,
 :class:`SnapshotConflict`, :class:`StoreTooNew`, :class:`TaskError`.
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Text, cast, delete, or_, select, text, update
 from engine.store import schema as t
 from engine.store import schema_console as tc
 from engine.store.database import Database, chunks
+from engine.store.schema_city import deliveries
 
 ERASED = "erased"
 """What stands where a name stood in what has to stay (the audit log, other people's facts)."""
@@ -59,11 +60,13 @@ def _rows(connection: Connection, subject: str) -> dict[str, int]:
             drop(table, table.c.task_id.in_(part))
         drop(t.task_alerts, t.task_alerts.c.task_id.in_(part))
         drop(t.outbox, t.outbox.c.key.in_(part))
+        drop(deliveries, deliveries.c.key.in_(part))
         drop(t.tasks, k.task_id.in_(part))
     for part in chunks(alerts):
         drop(t.alert_changes, t.alert_changes.c.alert_id.in_(part))
         drop(t.task_alerts, t.task_alerts.c.alert_id.in_(part))
         drop(t.outbox, t.outbox.c.key.in_(part))
+        drop(deliveries, deliveries.c.key.in_(part))
         drop(t.alerts, a.alert_id.in_(part))
     waiting = select(t.feedback.c.id, t.feedback.c.body)
     mine = [

@@ -347,6 +347,28 @@ class Questions:
                 for row in connection.execute(query)
             ]
 
+    def events_by_key(self, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], TaskEvent]:
+        """Return lines of history by (task id, seq)."""
+        e, wanted = t.task_events.c, set(keys)
+        found = {}
+        with self._database.read() as connection:
+            for part in chunks([key for key, _ in keys]):
+                for row in connection.execute(select(*rows.EVENT).where(e.task_id.in_(part))):
+                    line = TaskEvent(**row._mapping)
+                    if (line.task_id, line.seq) in wanted:
+                        found[line.task_id, line.seq] = line
+        return found
+
+    def reminded(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return whom reminders are about, by their key."""
+        r = tc.reminders.c
+        found: dict[str, str] = {}
+        with self._database.read() as connection:
+            for part in chunks(keys):
+                query = select(r.key, r.subject_id).where(r.key.in_(part))
+                found.update({row.key: row.subject_id for row in connection.execute(query)})
+        return found
+
     # -- subjects ---------------------------------------------------------------------------------
 
     def subjects_of(self, ids: Sequence[str]) -> dict[str, SubjectRow]:

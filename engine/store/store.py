@@ -18,6 +18,7 @@ from engine.store.access import Access
 from engine.store.accounts import Accounts
 from engine.store.books import Books, Outbox
 from engine.store.database import Database, How, chunks, connect, migrate, write
+from engine.store.deliveries import Deliveries
 from engine.store.errors import DeterminismViolation, SnapshotConflict, StaleEpoch, StoreError
 from engine.store.people import People, Vault
 from engine.store.questions import Questions
@@ -82,6 +83,7 @@ class Store:
         self.people = People(database, vault)
         self.books = Books(database)
         self.outbox = Outbox(database)
+        self.deliveries = Deliveries(database)
         self.register = Register(database)
         self.accounts = Accounts(database)
         self.access = Access(database)

@@ -1,0 +1,1 @@
+"""Telling others: the outbox to doorbells, topics, webhooks and people's phones."""

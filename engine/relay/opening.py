@@ -1,0 +1,98 @@
+"""The relay that a configuration describes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from engine import library
+from engine.config import Config, ConfigError, RelayConfig
+from engine.escalation import Escalator
+from engine.relay.channel import Channel
+from engine.relay.relay import Relay
+from engine.relay.watchman import watched
+from engine.relay.words import Words
+from engine.store import Store
+
+
+def channels_of(config: Config, zone: str, wall: Callable[[], float] = time.time) -> list[Channel]:
+    """Return the channels of a configuration.
+
+    Raises
+    ------
+    ConfigError
+        If one cannot be made.
+    """
+    relay = config.relay
+    found: list[Channel] = []
+    if relay.redis is not None:
+        from engine.relay.redis import RedisChannel
+
+        found.append(RedisChannel(relay.redis.get_secret_value(), relay.redis_prefix))
+    if relay.kafka:
+        from engine.relay.kafka import KafkaChannel
+
+        city = config.city
+        found.append(KafkaChannel(city.kafka, city.prefix, relay.source, city.replicas))
+    found += _webhooks(relay, wall)
+    if relay.notify:
+        from engine.relay.notify import NotifyChannel
+
+        titles = {r.name: r.title for r in library.rules(config.rules.path, {})}
+        for name, one in relay.notify.items():
+            mine = {rule: str(getattr(text, one.language)) for rule, text in titles.items()}
+            words = Words(one.language, mine, zone, config.console.url)
+            found.append(NotifyChannel(name, one, words, wall))
+    return found
+
+
+def _webhooks(relay: RelayConfig, wall: Callable[[], float]) -> list[Channel]:
+    if not relay.webhooks:
+        return []
+    from engine.relay.webhook import WebhookChannel
+
+    try:
+        return [
+            WebhookChannel(name, one, relay.source, relay.networks, wall)
+            for name, one in relay.webhooks.items()
+        ]
+    except ValueError as error:
+        raise ConfigError(f"relay.networks: {error}") from None
+
+
+@contextmanager
+def relaying(
+    config: Config, store: Store, *, escalate: bool = False, always: bool = False
+) -> Iterator[Relay | None]:
+    """Run the relay of a configuration in threads, if it has any channel (or `always`)."""
+    channels = channels_of(config, store.desk.zone)
+    if not channels and not always:
+        yield None
+        return
+    holder = f"{socket.gethostname()} {os.getpid()}"
+
+    def now_ns() -> int:
+        return max(time.time_ns(), store.clock() or 0)
+
+    lease_s = config.relay.lease_s
+    escalator = None
+    if escalate:
+        escalator = Escalator(store, holder, settings=config.console, lease_s=lease_s)
+    relay = Relay(
+        store,
+        channels,
+        holder=holder,
+        keep_rows=config.relay.keep_rows,
+        escalator=escalator,
+        now_ns=now_ns,
+        lease_s=lease_s,
+    )
+    with watched(relay, config):
+        relay.start()
+        try:
+            yield relay
+        finally:
+            relay.close()
