@@ -79,7 +79,7 @@ def _busiest(store: Store) -> Any:
     return max(workers, key=lambda w: (counts.get(w.worker_id, 0), w.worker_id), default=None)
 
 
-_ALL = ("dispatched", "signed", "handling", "reported", "closed", "escalated", "reassigned",
+_ALL = ("calling", "dispatched", "signed", "handling", "reported", "closed", "escalated", "reassigned",
         "cancelled")  # fmt: skip
 
 
@@ -112,7 +112,12 @@ def work_off(store: Store, truth: Path, until_ns: int) -> int:
     done = 0
     tasks = [x for x in store.tasks.list() if x.opened_ns < until_ns]
     for task in sorted(tasks, key=lambda x: x.opened_ns):
-        if _one(store, task, _kind(task, known), until_ns):
+        kind = _kind(task, known)
+        sent_ns = task.opened_ns
+        if task.calling:
+            task = _call(store, task, kind, until_ns)
+            sent_ns = task.updated_ns
+        if not task.open or _one(store, task, kind, sent_ns, until_ns):
             done += 1
     with store.database.write() as connection:
         # The past has gone by: what was reported of it does not go into the log now.
@@ -131,9 +136,26 @@ def _kind(task: Task, known: dict[str, list[tuple[int, int, str]]]) -> str:
     return "refused" if _draw(task, "refused") < 0.05 else "safe_at_home"
 
 
-def _one(store: Store, task: Task, kind: str, until_ns: int) -> bool:
-    limit_ns = (task.sign_by_ns or task.opened_ns + 60 * MINUTE) - task.opened_ns
-    signed_ns = task.opened_ns + int(limit_ns * (0.05 + 1.1 * _draw(task, "sign") ** 2))
+def _call(store: Store, task: Task, kind: str, until_ns: int) -> Task:
+    """Call before anybody is sent; return the task as it is then."""
+    at_ns = task.updated_ns
+    for who in ("resident", "family"):
+        at_ns += int(MINUTE * (1 + 5 * _draw(task, f"call {who}")))
+        if at_ns >= until_ns:
+            break
+        well = kind == "safe_at_home" and _draw(task, f"answer {who}") < 0.5
+        result = "safe" if well else "no_answer"
+        task = store.tasks.contact(
+            task.task_id, who=who, result=result, by="dispatcher", at_ns=at_ns
+        )
+        if not task.calling:
+            break
+    return task
+
+
+def _one(store: Store, task: Task, kind: str, sent_ns: int, until_ns: int) -> bool:
+    limit_ns = (task.sign_by_ns or sent_ns + 60 * MINUTE) - sent_ns
+    signed_ns = sent_ns + int(limit_ns * (0.05 + 1.1 * _draw(task, "sign") ** 2))
     door_ns = signed_ns + int(MINUTE * (8 + 30 * _draw(task, "door")))
     report_ns = door_ns + int(MINUTE * (3 + 10 * _draw(task, "report")))
     closed_ns = report_ns + int(MINUTE * (20 + 200 * _draw(task, "close")))

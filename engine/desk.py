@@ -16,7 +16,7 @@ from engine.places import PlaceLayout
 from engine.roster import DEPARTMENT, LEADER, STAND_IN, STREET, Roster
 from engine.tasks import DEFAULT_LIMITS
 from rules.alerts import AlertChange, Level
-from rules.model import EscalationStep, Limits, Route, Rule, RuleSet
+from rules.model import ContactStep, EscalationStep, Limits, Route, Rule, RuleSet
 
 DEFAULT_ROUTE = Route("gridworker")
 DEFAULT_LADDER = (STAND_IN, LEADER, STREET, DEPARTMENT)
@@ -178,12 +178,23 @@ class Desk:
             return ()
         return [EscalationStep(to, limit) for to in DEFAULT_LADDER]
 
+    def calls(self, rule: str, level: str, subject_id: str | None) -> Sequence[ContactStep]:
+        """Return who is called before anybody is sent; nobody about a place, or where time is short."""
+        known = self.rule(rule)
+        if known is None or known.route is None or subject_id is None:
+            return ()
+        return () if level in known.route.send_at_once else known.route.contact_first
+
+    def wait_ns(self, rule: str, level: str, from_ns: int, wait_s: int) -> int:
+        """Return when so long has passed on the clock of a rule's limits."""
+        return self.hours[self.limits(rule, level).clock].after(from_ns, wait_s)
+
     def next_climb(self, rule: str, level: str, step: int, since_ns: int) -> int | None:
         """Return when a step of the ladder is due, the one before being taken then; None at its top."""
         ladder = self.ladder(rule, level)
         if step >= len(ladder):
             return None
-        return self.hours[self.limits(rule, level).clock].after(since_ns, ladder[step].after_s)
+        return self.wait_ns(rule, level, since_ns, ladder[step].after_s)
 
     def relevant_since_ns(self, changes: Sequence[AlertChange]) -> int:
         """Return since when ended tasks matter to changes: their onsets, and what they dedupe."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from engine import calls
 from engine.book import Book, Held, Link
 from engine.desk import DEFAULT_ROUTE, Desk
 from engine.hours import NS, ns_of
@@ -57,6 +58,7 @@ def _firing(desk: Desk, book: Book, change: AlertChange, at_ns: int) -> None:
     if more_urgent(change.level, task.level):
         if task.open:
             book.change(_raise(desk, task, change, at_ns, "level_raised"))
+            calls.hurry(desk, book, task.task_id, at_ns)
         else:
             # Somebody was there, and it has become worse since.
             _want(desk, book, change, at_ns, count=link.count + 1)
@@ -168,6 +170,7 @@ def _join(desk: Desk, book: Book, change: AlertChange, at_ns: int, count: int) -
         worse = more_urgent(change.level, task.level)
         if on_the_way or (not worse and (seen or same) and task.state != TaskState.CANCELLED):
             book.change(_raise(desk, task, change, at_ns, "joined"))
+            calls.hurry(desk, book, task.task_id, at_ns)
             book.link(Link(change.alert_id, task.task_id, count, change.state))
             return True
     return False
@@ -208,7 +211,10 @@ def _open(
 ) -> None:
     rule = desk.rule(change.rule)
     route = (rule.route if rule else None) or DEFAULT_ROUTE
-    queue, worker = desk.staff.assign(route.queue, change.place, at_ns, book.load)
+    steps = desk.calls(change.rule, change.level, change.subject_id)
+    queue, worker = route.queue, None
+    if not steps:
+        queue, worker = desk.staff.assign(route.queue, change.place, at_ns, book.load)
     due = desk.deadlines(change.rule, change.level, at_ns)
     task = Task(
         task_id=task_id(change.alert_id, count),
@@ -234,23 +240,32 @@ def _open(
         report_by_ns=due["report_by_ns"],
         close_by_ns=due["close_by_ns"],
     )
+    detail: dict[str, object] = {"alert_id": change.alert_id, "queue": queue, "assignee": worker}
+    if steps:
+        turn = calls.first_turn(desk, change.rule, change.level, steps, at_ns)
+        task = msgspec.structs.replace(task, **turn)
+        detail["who"] = steps[0].who
     event = TaskEvent(
         task_id=task.task_id,
         seq=0,
         at_ns=at_ns,
-        action="dispatch",
+        action=str(Action.CALL if steps else Action.DISPATCH),
         state_from=None,
         state_to=task.state,
         by=SYSTEM,
         why=change.rule,
-        detail=compact({"alert_id": change.alert_id, "queue": queue, "assignee": worker}),
+        detail=compact(detail),
     )
     book.open_task(task, event)
     book.link(Link(change.alert_id, task.task_id, count, change.state))
 
 
 def _ended(book: Book, change: AlertChange, at_ns: int) -> None:
-    """Drop a held alert that is resolved or cancelled; tell its task, or call it off unsigned."""
+    """Drop a held alert that is resolved or cancelled; tell its task, or call it off.
+
+    It is called off while nobody signed and nothing is left of it: all its alerts were taken back,
+    or, as long as nobody is sent, are over.
+    """
     _unhold(book, change.alert_id, "gone", at_ns)
     link = book.links.get(change.alert_id)
     if link is None:
@@ -264,7 +279,8 @@ def _ended(book: Book, change: AlertChange, at_ns: int) -> None:
         counts[old] -= 1
     counts[f"alerts_{change.state}"] += 1
     book.link(msgspec.structs.replace(link, state=str(change.state)))
-    off = task.unsigned and counts["alerts_cancelled"] == task.alerts
+    over = counts["alerts_cancelled"] + (counts["alerts_resolved"] if task.calling else 0)
+    off = task.untaken and over == task.alerts
     book.change(
         act(
             task,
@@ -313,7 +329,13 @@ def release(
 
 
 def climb(desk: Desk, book: Book, task: Task, now_ns: int) -> None:
-    """Escalate a task that nobody signed, to the first step of the ladder with somebody new."""
+    """Take the step of a task that is due: the next call, or whoever is next to be asked to sign.
+
+    A task that nobody signed goes to the first step of the ladder with somebody new.
+    """
+    if task.calling:
+        calls.turn_over(desk, book, task, now_ns)
+        return
     step, queue, worker = next_rung(desk, task, now_ns)
     # Counted from when this step was due; after a standstill from now, so that whoever has it
     # gets the time meant for them.

@@ -2,8 +2,8 @@
 
 Nobody signs for anything in the past, so a task is taken to be visited when its limit for the door
 runs out (:data:`VISIT_S` after it was opened, where the rule has none), with nothing found that
-would quiet what follows. Calls that would have saved the visit are not taken into account: these
-are the most visits that the alerts can cause.
+would quiet what follows. Nobody answers the calls that come first, so these are the most visits
+that the alerts can cause.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from engine.book import Book
 from engine.desk import Desk
-from engine.dispatch import send_due, take
+from engine.dispatch import climb, send_due, take
 from engine.hours import NS, local, ns_of
 from engine.tasks import SYSTEM, Action, Task, act
 from rules.alerts import AlertChange
@@ -37,6 +37,7 @@ class History:
         self.visits: Counter[tuple[str, str]] = Counter()
         """Tasks by who got them (worker, else grid) and local day."""
         self._due: list[tuple[int, str]] = []
+        self._calls: list[tuple[int, str]] = []
 
     @property
     def held_back(self) -> int:
@@ -48,28 +49,45 @@ class History:
         book = self.book
         for line in lines:
             at_ns = ns_of(line.at)
-            self._visit(at_ns)
+            self._advance(at_ns)
             if line.alert_id in book.newest:
                 book.newest[line.alert_id] = line
             take(self.desk, book, [line])
             self._settle()
         send_due(self.desk, book, 2**62)
         self._settle()
-        self._visit(2**62)
+        self._advance(2**62)
 
     def _settle(self) -> None:
-        """Count the tasks that were opened."""
-        for task_id in self.book.created:
-            self._opened(self.book.tasks[task_id])
-        self.book.created.clear()
-        self.book.touched.clear()
-        self.book.events.clear()
+        """Count the tasks for which somebody was sent; note when calls are over."""
+        book = self.book
+        for event in book.events:
+            task = book.tasks[event.task_id]
+            if event.action == Action.DISPATCH:
+                self._sent(task, event.at_ns)
+            if task.calling and event.action == Action.CALL:
+                assert task.escalate_ns is not None
+                heapq.heappush(self._calls, (task.escalate_ns, task.task_id))
+        book.created.clear()
+        book.touched.clear()
+        book.events.clear()
 
-    def _opened(self, task: Task) -> None:
+    def _sent(self, task: Task, at_ns: int) -> None:
         who = task.assignee or task.grid or task.place
-        self.visits[who, f"{local(task.opened_ns, self.desk.zone):%Y-%m-%d}"] += 1
+        self.visits[who, f"{local(at_ns, self.desk.zone):%Y-%m-%d}"] += 1
         door_ns = task.door_by_ns or task.opened_ns + VISIT_S * NS
-        heapq.heappush(self._due, (door_ns, task.task_id))
+        heapq.heappush(self._due, (max(door_ns, at_ns), task.task_id))
+
+    def _advance(self, until_ns: int) -> None:
+        """Let time pass: calls that nobody answers, and visits, in their order."""
+        while self._calls and self._calls[0][0] <= until_ns:
+            at_ns, task_id = heapq.heappop(self._calls)
+            self._visit(at_ns)
+            task = self.book.tasks[task_id]
+            if task.calling and task.escalate_ns == at_ns:
+                climb(self.desk, self.book, task, at_ns)
+                self._settle()
+        self._visit(until_ns)
 
     def _visit(self, until_ns: int) -> None:
         """Have all tasks visited whose time has come."""

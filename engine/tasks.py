@@ -1,7 +1,8 @@
 """The life of a task: states, transitions, time limits. Pure: who, when and why are given.
 
 A task is an alert in somebody's queue. ``dispatched → signed → handling → reported → closed``;
-beside the way: ``escalated`` and ``reassigned`` (still unsigned, in other hands), ``cancelled``.
+before the way: ``calling`` (nobody is sent while a call may still settle it); beside it:
+``escalated`` and ``reassigned`` (still unsigned, in other hands), ``cancelled``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class TaskError(ValueError):
 class TaskState(StrEnum):
     """Where a task stands."""
 
+    CALLING = "calling"
     DISPATCHED = "dispatched"
     SIGNED = "signed"
     HANDLING = "handling"
@@ -46,6 +48,8 @@ class TaskState(StrEnum):
 class Action(StrEnum):
     """What can be done to a task."""
 
+    CALL = "call"
+    DISPATCH = "dispatch"
     SIGN = "sign"
     CONTACT = "contact"
     ARRIVE = "arrive"
@@ -63,21 +67,25 @@ S, A = TaskState, Action
 WAITING = frozenset({S.DISPATCHED, S.ESCALATED, S.REASSIGNED})
 """Unsigned: the clock for signing runs."""
 WORKING = frozenset({S.SIGNED, S.HANDLING})
-OPEN = WAITING | WORKING | {S.REPORTED}
+UNTAKEN = WAITING | {S.CALLING}
+"""Nobody has signed: it can still be called off without anybody having gone."""
+OPEN = UNTAKEN | WORKING | {S.REPORTED}
 ENDED = frozenset({S.CLOSED, S.CANCELLED})
 
 TRANSITIONS: Mapping[Action, Mapping[str, TaskState]] = MappingProxyType(
     {
-        A.SIGN: dict.fromkeys(WAITING, S.SIGNED),
-        A.CONTACT: dict.fromkeys(WORKING, S.HANDLING),
+        A.CALL: {S.CALLING: S.CALLING},
+        A.DISPATCH: {S.CALLING: S.DISPATCHED},
+        A.SIGN: dict.fromkeys(UNTAKEN, S.SIGNED),
+        A.CONTACT: {**dict.fromkeys(WORKING, S.HANDLING), **{state: state for state in UNTAKEN}},
         A.ARRIVE: dict.fromkeys(WORKING, S.HANDLING),
         A.REPORT: dict.fromkeys(WORKING, S.REPORTED),
         A.CLOSE: {S.REPORTED: S.CLOSED},
         A.REJECT: {S.REPORTED: S.HANDLING},
         A.REOPEN: {S.CLOSED: S.HANDLING},
-        A.ESCALATE: dict.fromkeys(WAITING | WORKING, S.ESCALATED),
-        A.REASSIGN: dict.fromkeys(WAITING | WORKING, S.REASSIGNED),
-        A.CANCEL: dict.fromkeys(WAITING | WORKING, S.CANCELLED),
+        A.ESCALATE: dict.fromkeys(UNTAKEN | WORKING, S.ESCALATED),
+        A.REASSIGN: dict.fromkeys(UNTAKEN | WORKING, S.REASSIGNED),
+        A.CANCEL: dict.fromkeys(UNTAKEN | WORKING, S.CANCELLED),
         A.NOTE: {state: state for state in TaskState},
     }
 )
@@ -85,6 +93,7 @@ TRANSITIONS: Mapping[Action, Mapping[str, TaskState]] = MappingProxyType(
 
 NEXT_STEP: Mapping[str, str] = MappingProxyType(
     {
+        S.CALLING: "note what came of the calls, or sign it to go at once",
         S.DISPATCHED: "sign it first",
         S.ESCALATED: "sign it first",
         S.REASSIGNED: "sign it first",
@@ -121,7 +130,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seq: int = 0
     """Number of the newest event of its history."""
     ladder_step: int = 0
+    """Steps of the ladder taken; while calling, whose turn it is of those to call."""
     escalate_ns: int | None = None
+    """When the next step is due; while calling, when the wait for an answer ends."""
     sign_by_ns: int | None = None
     contact_by_ns: int | None = None
     door_by_ns: int | None = None
@@ -144,8 +155,18 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """JSON list of whom to call before a visit, and how long to wait."""
 
     @property
+    def calling(self) -> bool:
+        """Whether nobody is sent yet because a call may still settle it."""
+        return self.state == S.CALLING
+
+    @property
+    def untaken(self) -> bool:
+        """Whether nobody signed yet, sent or not."""
+        return self.state in UNTAKEN
+
+    @property
     def unsigned(self) -> bool:
-        """Whether nobody took it yet."""
+        """Whether somebody was sent and has not signed yet."""
         return self.state in WAITING
 
     @property

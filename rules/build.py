@@ -396,6 +396,7 @@ class _Builder:
             route["queue"],
             tuple(ContactStep(_need(s["who"]), _need(s["wait"])) for s in route["contact_first"]),
             tuple(EscalationStep(_need(s["to"]), _need(s["after"])) for s in route["escalate"]),
+            tuple(Level(_need(level)) for level in route["send_at_once"]),
         )
 
     def limits(self) -> tuple[Limits, dict[Level, Limits]]:

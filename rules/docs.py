@@ -271,9 +271,18 @@ class _Page:
                 f"`{c.who}` ({self.span(c.wait_s)})" for c in rule.route.contact_first
             )
             yield self.either(
-                f"先联系：{steps}，有人应答即取消上门",
-                f"first call: {steps}; an answer cancels the visit",
+                f"先打电话：{steps}；答复平安即撤单，都联系不上才派人",
+                f'calls first: {steps}; "all is well" cancels the task, '
+                "and somebody is sent when nobody could be reached",
             )
+            if rule.route.send_at_once:
+                levels = self.either("、", ", ").join(
+                    _level(level, self.lang) for level in rule.route.send_at_once
+                )
+                yield self.either(
+                    f"{levels}：边打电话边派人",
+                    f"{levels}: somebody is sent while the calls are made",
+                )
         if rule.route.escalate:
             steps = " → ".join(f"`{e.to}` ({self.span(e.after_s)})" for e in rule.route.escalate)
             yield self.either(f"无人签收时升级：{steps}", f"unsigned, it goes to: {steps}")

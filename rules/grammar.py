@@ -180,14 +180,17 @@ _ROUTE = Record(
                 Record(
                     {
                         "who": Entry(_KIND, "resident, family …", required=True),
-                        "wait": Entry(Duration(), "How long to wait for an answer.", 600),
+                        "wait": Entry(Duration(), "How long before the next one's turn.", 600),
                     },
                     about="Somebody to call before anyone is sent.",
                     single="who",
                 )
             ),
-            "Calls before the visit, in order; an answer cancels the task.",
+            "Calls before anybody is sent, in order; the answer that all is well cancels the task.",
             (),
+        ),
+        "send_at_once": Entry(
+            Many(_LEVEL), "Levels at which somebody is sent while the calls are made.", ("red",)
         ),
         "escalate": Entry(
             Many(

@@ -237,11 +237,16 @@ class EscalationStep:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Whose queue a task goes to, who is called first, and who takes over."""
+    """Whose queue a task goes to, who is called first, and who takes over.
+
+    While those of ``contact_first`` are called, one after another, nobody is sent, but for the
+    levels ``send_at_once``: there somebody goes while the calls are made.
+    """
 
     queue: str
     contact_first: tuple[ContactStep, ...] = ()
     escalate: tuple[EscalationStep, ...] = ()
+    send_at_once: tuple[Level, ...] = (Level.RED,)
 
 
 @dataclass(frozen=True, slots=True)

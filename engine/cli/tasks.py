@@ -16,6 +16,7 @@ NS = 1_000_000_000
 F = TypeVar("F", bound=Callable[..., Any])
 
 STATES = {
+    "calling": ("电话核实中", "calling"),
     "dispatched": ("已派单", "dispatched"),
     "signed": ("已签收", "signed"),
     "handling": ("处置中", "handling"),
@@ -122,6 +123,31 @@ def sign(
     """Sign for a task: it is yours."""
     with _open(store) as opened:
         task = opened.tasks.sign(task_id, by=_who(by), at_ns=_when(opened, at, task_id), key=key)
+        _show(opened, [task], as_json)
+
+
+@tasks.command()
+@click.option("--who", required=True, metavar="WHO", help="Who was called: resident, family …")
+@click.option(
+    "--result", required=True, metavar="R",
+    help="reached, safe (all is well), help (is needed), no_answer, wrong_number, busy, "
+    "message_sent.",
+)  # fmt: skip
+@acting
+def contact(
+    task_id: str, who: str, result: str, by: str | None, at: str | None, key: str | None,
+    store: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Note a call and what came of it.
+
+    Before anybody signed, `safe` calls the task off; while calls are made, `help` sends somebody
+    at once, `no_answer` and `wrong_number` give the next one their turn.
+    """
+    with _open(store) as opened:
+        when = _when(opened, at, task_id)
+        task = opened.tasks.contact(
+            task_id, who=who, result=result, by=_who(by), at_ns=when, key=key
+        )
         _show(opened, [task], as_json)
 
 

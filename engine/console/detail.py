@@ -52,6 +52,7 @@ STEP_TEXTS: Mapping[str, tuple[str, str]] = {
     "close": ("办结时限", "Limit: closed"),
 }
 ACTIONS: Mapping[str, tuple[str, str]] = {
+    "call": ("先打电话", "Calls first"),
     "dispatch": ("派单", "Dispatched"),
     "sign": ("签收", "Signed for"),
     "contact": ("联系", "Contact"),
@@ -64,6 +65,10 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
     "reassign": ("改派", "Reassigned"),
     "cancel": ("撤销", "Called off"),
     "note": ("备注", "Note"),
+}
+CALLED: Mapping[str, tuple[str, str]] = {
+    "resident": ("致电本人", "Calling the resident"),
+    "family": ("致电家属", "Calling the family"),
 }
 NOTES: Mapping[str, tuple[str, str]] = {
     "yellow_mark": ("黄牌：时限已过 80%", "Yellow mark: 80 % of the limit gone"),
@@ -211,6 +216,9 @@ def timeline(
 def _happened(views: Views, event: TaskEvent) -> TimelineEntry:
     text = text_of(NOTES if event.action == "note" and event.why in NOTES else ACTIONS,
                    event.why if event.action == "note" and event.why in NOTES else event.action)  # fmt: skip
+    if event.action == "call":
+        who = str(msgspec.json.decode(event.detail).get("who", "call"))
+        text = text_of({**ACTIONS, **CALLED}, who)
     label = views.console.worker_label(event.by) if event.by in views.console.workers else None
     mark = {"yellow_mark": "yellow", "red_mark": "red"}.get(event.why, "")
     return TimelineEntry(
@@ -240,7 +248,24 @@ def _to_come(views: Views, task: Task | None) -> list[TimelineEntry]:
         for limit in views.limits(task)
         if limit.done_at is None
     ]
+    coming += _calls_to_come(views, task)
     return [now, *sorted(coming, key=lambda e: ns_of(e.at) if e.at else 0)]
+
+
+def _calls_to_come(views: Views, task: Task) -> list[TimelineEntry]:
+    """Say whose turn is next, and when somebody is sent if nobody answers."""
+    at_ns = task.escalate_ns
+    if not task.calling or at_ns is None:
+        return []
+    desk = views.console.store.desk
+    found = []
+    steps = desk.calls(task.rule, task.level, task.subject_id)
+    for step in steps[task.ladder_step + 1 :]:
+        text = text_of({**ACTIONS, **CALLED}, step.who)
+        found.append(TimelineEntry(at=stamp(at_ns), state="next", what="call", text=text))
+        at_ns = desk.wait_ns(task.rule, task.level, at_ns, step.wait_s)
+    sends = Text(zh="仍无人应答则派人", en="Somebody is sent unless a call settles it")
+    return [*found, TimelineEntry(at=stamp(at_ns), state="next", what="dispatch", text=sends)]
 
 
 def ladder(console: Console, task: Task) -> list[LadderStep]:

@@ -243,7 +243,10 @@ def away(console: Console, link: LinkRow, until_ns: int) -> FamilyState:
 
 
 def well(console: Console, link: LinkRow) -> FamilyState:
-    """Take in that all is well: a sign of life now; the family's absence ends."""
+    """Take in that all is well: a sign of life now; the family's absence ends.
+
+    Tasks of this home that nobody signed for yet are called off: it is the answer to the call.
+    """
     now_ns = console.now_ns()
     held = _mine(console, link)
     if held is not None:
@@ -256,6 +259,7 @@ def well(console: Console, link: LinkRow) -> FamilyState:
     )  # fmt: skip
     with console.store.database.write() as connection:
         register.queue(connection, [sign])
+    console.store.tasks.all_is_well(link.subject_id, who="family", by=link.link_id, at_ns=now_ns)
     used(console, link, "family_well")
     return state_of(console, link)
 

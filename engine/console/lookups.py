@@ -12,7 +12,7 @@ from engine.console.schemas import AlertSummary, PersonLock, TaskSummary, Text
 from engine.console.security import Who
 from engine.console.views import Views
 from engine.store import schema as t
-from engine.tasks import OPEN, TRANSITIONS, WAITING, WORKING, Action, Task, TaskError
+from engine.tasks import OPEN, TRANSITIONS, UNTAKEN, WAITING, WORKING, Action, Task, TaskError
 from rules.alerts import AlertChange
 
 PERSONAL = ("name", "address", "phone", "note", "contacts")
@@ -76,7 +76,7 @@ def person_lock(console: Console, who: Who, task: Task | None) -> PersonLock:
         state = "none"
     elif task.assignee == who.actor and who.has("gridworker") and task.open:
         state = "open"
-        if task.state in WAITING:
+        if task.state in UNTAKEN:
             state = "sign_first"
         elif task.state not in WORKING:
             state = "holder_only"  # reported: nothing is left to do at that door
@@ -124,7 +124,8 @@ def actions(who: Who, task: Task) -> list[str]:
         if fits(Action.SIGN):
             found.append("sign")
         if task.assignee == who.actor:
-            found += [name for name, action in _MINE.items() if fits(action)]
+            if task.state not in UNTAKEN:
+                found += [name for name, action in _MINE.items() if fits(action)]
             if task.state in WAITING | WORKING:
                 found.append("pass_on")
     if who.has("dispatcher"):

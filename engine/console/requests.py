@@ -41,7 +41,7 @@ class ContactAttempt(Model):
     """A call, and what came of it."""
 
     who: Annotated[str, Field(min_length=1, max_length=40)]
-    result: Literal["reached", "no_answer", "busy", "wrong_number", "message_sent", "safe"]
+    result: Literal["reached", "no_answer", "busy", "wrong_number", "message_sent", "safe", "help"]
     at: When | None = Field(None, description="When it happened, if sent later (offline).")
 
 

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 Level = Literal["red", "orange", "yellow", "blue"]
 AlertState = Literal["firing", "resolved", "cancelled"]
 TaskStateName = Literal[
-    "dispatched", "signed", "handling", "reported", "closed", "escalated", "reassigned", "cancelled"
+    "calling",
+    "dispatched",
+    "signed",
+    "handling",
+    "reported",
+    "closed",
+    "escalated",
+    "reassigned",
+    "cancelled",
 ]
 Mark = Literal["", "yellow", "red"]
 Step = Literal["sign", "contact", "door", "report", "close"]

@@ -103,6 +103,11 @@ def _data(message: Message) -> tuple[str, Any, str | None]:
         for name in DEADLINES:
             at_ns = getattr(task, f"{name}_ns")
             data[name] = None if at_ns is None else stamp(at_ns)
+        if task.calling and task.escalate_ns is not None:
+            # What a dialler needs: whose turn it is, and until when an answer counts.
+            steps = msgspec.json.decode(task.contact_first)
+            who = steps[task.ladder_step]["who"] if task.ladder_step < len(steps) else None
+            data["call"] = {"who": who, "until": stamp(task.escalate_ns)}
         if event is not None:
             data |= {"action": event.action, "by": event.by}
             if event.by == SYSTEM:

@@ -77,12 +77,20 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
             book.tasks[row.task_id] = task_of(row)
     if desk.queue.visits_per_day is not None:
         _read_gates(connection, book, [desk.grid(change.place) for change in firing])
-    if firing and desk.roster is not None and desk.roster.workers:
-        counts = select(c.assignee, func.count()).where(
-            c.state.in_(OPEN_STATES), c.assignee.is_not(None)
-        )
-        for worker, open_tasks in connection.execute(counts.group_by(c.assignee)):
-            book.load[worker] = open_tasks
+    if firing:
+        read_load(connection, book, desk)
+
+
+def read_load(connection: Connection, book: Book, desk: Desk) -> None:
+    """Add how many open tasks each worker has."""
+    if desk.roster is None or not desk.roster.workers:
+        return
+    c = t.tasks.c
+    counts = select(c.assignee, func.count()).where(
+        c.state.in_(OPEN_STATES), c.assignee.is_not(None)
+    )
+    for worker, open_tasks in connection.execute(counts.group_by(c.assignee)):
+        book.load[worker] = open_tasks
 
 
 def read_due(connection: Connection, book: Book, now_ns: int) -> None:

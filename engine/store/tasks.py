@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, func, select
 
 from engine.book import Book, Held
+from engine.calls import answer
 from engine.desk import Desk
 from engine.dispatch import climb, next_rung, release, send_due, take
 from engine.outcomes import Report, Verdict, find, outcome_id_of
@@ -19,11 +20,11 @@ from engine.store import schema as t
 from engine.store.database import Database
 from engine.store.register import OutcomeRow
 from engine.store.rosters import Rosters
-from engine.tasks import EMPTY, WAITING, Action, Task, TaskError, TaskEvent, act
+from engine.tasks import EMPTY, UNTAKEN, Action, Task, TaskError, TaskEvent, act
 from rules.alerts import AlertChange
 
 NS = 1_000_000_000
-_WAITING = sorted(WAITING)
+_UNTAKEN = sorted(UNTAKEN)
 # `list` is a method below, so its name means something else within the class.
 Found: TypeAlias = list[Task]
 History: TypeAlias = list[TaskEvent]
@@ -32,7 +33,7 @@ Names: TypeAlias = list[str]
 
 
 class Ticked(NamedTuple):
-    """What a turn of the clock did."""
+    """What a turn of the clock did; `escalated` counts steps of ladders, calls among them."""
 
     released: int
     escalated: int
@@ -186,9 +187,48 @@ class Tasks:
     def contact(
         self, task_id: str, *, who: str, result: str, by: str, at_ns: int, key: str | None = None
     ) -> Task:
-        """Note a call to the resident or the family, and what came of it."""
-        detail = {"who": who, "result": result}
-        return self.act(task_id, Action.CONTACT, by=by, at_ns=at_ns, key=key, detail=detail)
+        """Note a call to the resident or the family, and what came of it.
+
+        Before anybody signed, the answer ``safe`` calls the task off (and is its outcome, so that
+        the rules learn of it); while calls are made, ``help`` sends somebody at once, and
+        ``no_answer`` or ``wrong_number`` gives the next one their turn. See :mod:`engine.calls`.
+
+        Raises
+        ------
+        TaskError
+            If the task is over, or nobody knows such a result.
+        """
+        desk = self._staffed()
+        with self._database.write() as connection:
+            task = rows.one(connection, task_id, lock=True)
+            if key is not None and rows.done(connection, task_id, Action.CONTACT, by, key):
+                return task
+            book = Book(tasks={task_id: task})
+            rows.read_load(connection, book, desk)
+            off = answer(desk, book, task, who=who, result=result, by=by, at_ns=at_ns)
+            if off:
+                self._keep(connection, task, Report("safe_at_home"), by=by, at_ns=at_ns)
+            rows.save(connection, book)
+            if key is not None:
+                rows.remember(connection, book.events[0], key)
+            return book.tasks[task_id]
+
+    def all_is_well(self, subject_id: str, *, who: str, by: str, at_ns: int) -> Names:
+        """Take the word of somebody that all is well; return the tasks that it called off.
+
+        Those of the subject that nobody signed for yet; who is on the way goes and looks.
+        """
+        c = t.tasks.c
+        query = select(c.task_id).where(c.door == subject_id, c.state.in_(_UNTAKEN))
+        with self._database.read() as connection:
+            found = sorted(connection.execute(query).scalars())
+        for task_id in found:
+            try:
+                at = max(at_ns, self.get(task_id).updated_ns)
+                self.contact(task_id, who=who, result="safe", by=by, at_ns=at)
+            except TaskError:
+                continue  # signed, or over, since it was looked up
+        return found
 
     def arrive(self, task_id: str, *, by: str, at_ns: int, key: str | None = None) -> Task:
         """Note the arrival at the door."""
@@ -217,42 +257,48 @@ class Tasks:
         }
 
         def keep(connection: Connection, task: Task) -> None:
-            c = t.outcomes.c
-            query = select(func.count()).where(c.task_id == task_id)
-            count = int(connection.execute(query).scalar_one())
-            known = register.quiets(connection, task.subject_id, at_ns) if task.subject_id else []
-            begun_ns = rows.begun_ns(connection, task_id)
-            finding = find(
-                report if report.from_ns is not None else replace(report, from_ns=begun_ns),
-                outcome_id=outcome_id_of(task_id, count),
-                alert_id=task.alert_id,
-                subject_id=task.subject_id,
-                place=task.place,
-                at_ns=at_ns,
-                by=by,
-                known=known,
-            )
-            row = OutcomeRow(
-                outcome_id=finding.outcome.outcome_id,
-                task_id=task_id,
-                alert_id=task.alert_id,
-                subject_id=task.subject_id,
-                rule=task.rule,
-                kind=report.kind,
-                verdict=str(finding.verdict),
-                ts_ns=at_ns,
-                until_ns=finding.outcome.until_ns,
-                kw=report.kw,
-                by=by,
-                note=report.note,
-            )
-            also = [a for a in rows.alerts_of(connection, task_id) if a != task.alert_id]
-            register.keep(connection, finding, row, also)
+            self._keep(connection, task, report, by=by, at_ns=at_ns)
 
         return self.act(
             task_id, Action.REPORT, by=by, at_ns=at_ns, key=key, why=report.note,
             detail=detail, changes={"outcome": report.kind}, also=keep,
         )  # fmt: skip
+
+    def _keep(
+        self, connection: Connection, task: Task, report: Report, *, by: str, at_ns: int
+    ) -> None:
+        """Write down what was found of a task; its effects go to the shard's log."""
+        c = t.outcomes.c
+        query = select(func.count()).where(c.task_id == task.task_id)
+        count = int(connection.execute(query).scalar_one())
+        known = register.quiets(connection, task.subject_id, at_ns) if task.subject_id else []
+        begun_ns = rows.begun_ns(connection, task.task_id)
+        finding = find(
+            report if report.from_ns is not None else replace(report, from_ns=begun_ns),
+            outcome_id=outcome_id_of(task.task_id, count),
+            alert_id=task.alert_id,
+            subject_id=task.subject_id,
+            place=task.place,
+            at_ns=at_ns,
+            by=by,
+            known=known,
+        )
+        row = OutcomeRow(
+            outcome_id=finding.outcome.outcome_id,
+            task_id=task.task_id,
+            alert_id=task.alert_id,
+            subject_id=task.subject_id,
+            rule=task.rule,
+            kind=report.kind,
+            verdict=str(finding.verdict),
+            ts_ns=at_ns,
+            until_ns=finding.outcome.until_ns,
+            kw=report.kw,
+            by=by,
+            note=report.note,
+        )
+        also = [a for a in rows.alerts_of(connection, task.task_id) if a != task.alert_id]
+        register.keep(connection, finding, row, also)
 
     def close(
         self, task_id: str, *, by: str, at_ns: int, why: str = "", key: str | None = None
@@ -281,7 +327,7 @@ class Tasks:
     def cancel(
         self, task_id: str, *, by: str, at_ns: int, why: str, key: str | None = None
     ) -> Task:
-        """Call a task off (the family answered the telephone)."""
+        """Call a task off."""
         return self.act(
             task_id, Action.CANCEL, by=by, at_ns=at_ns, why=why, key=key,
             changes={"escalate_ns": None},
@@ -393,7 +439,10 @@ class Tasks:
     # -- what the clock does ----------------------------------------------------------------------
 
     def tick(self, now_ns: int, *, guard: Callable[[Connection], None] | None = None) -> Ticked:
-        """Release what waits for a new day's visits; escalate what nobody signed in time.
+        """Release what waits for a new day's visits; take the steps of tasks that are due.
+
+        That is: the next call, whoever is sent when calls brought nothing, and the ladder of what
+        nobody signed in time.
 
         Parameters
         ----------
@@ -405,7 +454,7 @@ class Tasks:
         h, c = t.held_back.c, t.tasks.c
         waits = select(h.grid, h.alert_id).where(h.status == "waiting", h.reason == "capacity")
         ripe = select(h.alert_id).where(h.status == "waiting", h.due_ns <= now_ns).limit(1)
-        late = select(c.task_id).where(c.state.in_(_WAITING), c.escalate_ns <= now_ns)
+        late = select(c.task_id).where(c.state.in_(_UNTAKEN), c.escalate_ns <= now_ns)
         with self._database.read() as connection:
             waiting = connection.execute(waits).all()
             overdue = list(connection.execute(late).scalars())
@@ -427,10 +476,12 @@ class Tasks:
                 for grid in sorted({row.grid for row in waiting})
             )
             escalated = 0
+            if overdue:
+                rows.read_load(connection, book, desk)
             for task_id in sorted(overdue):
                 task = book.tasks.get(task_id) or rows.one(connection, task_id, lock=True)
                 book.tasks[task_id] = task
-                if task.unsigned and task.escalate_ns is not None and task.escalate_ns <= now_ns:
+                if task.untaken and task.escalate_ns is not None and task.escalate_ns <= now_ns:
                     climb(desk, book, task, now_ns)
                     escalated += 1
             rows.save(connection, book)

@@ -37,6 +37,18 @@ def test_away_until_then_well(site: Site) -> None:
     assert kinds.count("absence_revoked") == 2
 
 
+def test_the_family_saying_all_is_well_calls_off_who_would_be_sent(site: Site) -> None:
+    store, link = site.store, link_of(site)
+    open_before = {t.task_id: t.untaken for t in store.tasks.list(door="home-1")}
+    assert True in open_before.values()
+    site.client().api("POST", f"/family/{link}/well")
+    for name, untaken in open_before.items():
+        assert store.tasks.get(name).state == "cancelled" or not untaken
+    told = [e for name in open_before for e in store.tasks.history(name) if e.action == "contact"]
+    assert {e.by[:2] for e in told} == {"f-"}
+    assert {o.kind for o in store.register.outcomes()} >= {"safe_at_home"}
+
+
 def test_the_page_shows_nothing_personal(site: Site) -> None:
     link = link_of(site)
     text = site.client().api("GET", f"/family/{link}").text

@@ -130,13 +130,19 @@ def test_story_1_from_silence_to_away_until_sunday(browser: Any, running: Runnin
 
     # It arrives on the board by itself, and the keyboard opens it.
     row = f".arow[data-id='{alert_id}']"
-    board.wait_for_selector(f"{row}.un")  # nobody has signed for it yet
+    board.wait_for_selector(f"{row} >> text=电话核实中")  # calls come first: nobody is sent yet
     board.focus(row)
     board.keyboard.press("Enter")
     board.wait_for_selector(".hd h1")
     assert board.inner_text(".cf span")
+    for who in ("resident", "family"):
+        board.keyboard.press("c")
+        board.select_option(".formrow select >> nth=0", who)
+        board.select_option(".formrow select >> nth=1", "no_answer")
+        board.click("dialog button[type=submit]")
+        board.wait_for_selector("dialog[open]", state="detached")
     board.go_back()
-    board.wait_for_selector(row)
+    board.wait_for_selector(f"{row}.un")  # somebody is sent, and has not signed for it yet
     board.mouse.move(1300, 20)
 
     # It lies in a gridworker's hand, who signs with one thumb and finds out by phone.

@@ -128,7 +128,8 @@ def test_every_act_moves_on_or_says_why_not(state: TaskState, action: Action) ->
 
 
 def test_the_ways_of_a_task_are_those_of_the_field() -> None:
-    assert TRANSITIONS[Action.SIGN].keys() == {"dispatched", "escalated", "reassigned"}
+    assert TRANSITIONS[Action.SIGN].keys() == {"calling", "dispatched", "escalated", "reassigned"}
+    assert TRANSITIONS[Action.DISPATCH] == {"calling": "dispatched"}
     assert TRANSITIONS[Action.REPORT].keys() == {"signed", "handling"}
     assert TRANSITIONS[Action.CLOSE] == {"reported": "closed"}
     assert TRANSITIONS[Action.REJECT] == {"reported": "handling"}
@@ -463,7 +464,7 @@ def test_a_task_goes_its_way_and_its_history_says_who_when_and_why(city: Town) -
     name = city.one().task_id
     do = city.tasks
     do.sign(name, by="w1", at_ns=T0 + 1 * MINUTE)
-    do.contact(name, who="resident", result="no answer", by="w1", at_ns=T0 + 5 * MINUTE)
+    do.contact(name, who="resident", result="no_answer", by="w1", at_ns=T0 + 5 * MINUTE)
     do.arrive(name, by="w1", at_ns=T0 + 20 * MINUTE)
     do.report(name, Report("rescued", note="fell"), by="w1", at_ns=T0 + 30 * MINUTE)
     do.reject(name, by="lead", at_ns=T0 + 40 * MINUTE, why="which hospital?")

@@ -117,7 +117,7 @@ export interface Limit {
 
 export interface TaskBrief {
   task_id: string;
-  state: "dispatched" | "signed" | "handling" | "reported" | "closed" | "escalated" | "reassigned" | "cancelled";
+  state: "calling" | "dispatched" | "signed" | "handling" | "reported" | "closed" | "escalated" | "reassigned" | "cancelled";
   queue: string;
   assignee: string | null;
   /** `Worker 07`: never a name. */
@@ -839,7 +839,7 @@ export interface PasswordChange {
 
 export interface ContactAttempt {
   who: string;
-  result: "reached" | "no_answer" | "busy" | "wrong_number" | "message_sent" | "safe";
+  result: "reached" | "no_answer" | "busy" | "wrong_number" | "message_sent" | "safe" | "help";
   /** When it happened, if sent later (offline). */
   at?: string | null;
 }

@@ -37,7 +37,7 @@ export function PhoneTask({ id }: { id: string }): JSX.Element {
   return (
     <>
       <SubHead title={text.title} aside={<span class={`chip lvl ${task.level}`}>{t().level.long[task.level]}</span>} />
-      {unsigned(task) ? <BeforeSigning task={task} /> : <AfterSigning task={task} done={done} />}
+      {unsigned(task) || task.state === "calling" ? <BeforeSigning task={task} /> : <AfterSigning task={task} done={done} />}
     </>
   );
 }

@@ -37,7 +37,7 @@ export function Tasks({ tab }: { tab?: string }): JSX.Element {
 
 // -- tasks ------------------------------------------------------------------------------------------
 
-const MODES = { open: { state: ["dispatched", "escalated", "reassigned", "signed", "handling"] }, unsigned: { state: ["dispatched", "escalated", "reassigned"] }, over: { mark: "red", state: ["dispatched", "escalated", "reassigned", "signed", "handling", "reported"] }, reported: { state: ["reported"] }, closed: { state: ["closed"] } } as const;
+const MODES = { open: { state: ["calling", "dispatched", "escalated", "reassigned", "signed", "handling"] }, unsigned: { state: ["dispatched", "escalated", "reassigned"] }, over: { mark: "red", state: ["dispatched", "escalated", "reassigned", "signed", "handling", "reported"] }, reported: { state: ["reported"] }, closed: { state: ["closed"] } } as const;
 type Mode = keyof typeof MODES;
 
 function TaskTable(): JSX.Element {

@@ -52,7 +52,7 @@ export function TaskActions({ taskId, actions, overdue, onDone }: { taskId: stri
   );
 }
 
-const RESULTS = ["reached", "no_answer", "busy", "wrong_number", "message_sent", "safe"] as const;
+const RESULTS = ["reached", "no_answer", "busy", "wrong_number", "message_sent", "safe", "help"] as const;
 const QUEUES = ["gridworker", "grid_leader", "street", "department"] as const;
 const LIMITS_S = [1_800, 3_600, 7_200, 14_400, 86_400] as const;
 

@@ -40,12 +40,12 @@ export const en: Texts = {
     title: (step) => `Limit to ${step}`,
   },
   task: {
-    none: "nobody sent", dispatched: "to sign", escalated: "to sign (escalated)", reassigned: "to sign (reassigned)", signed: "signed", handling: "being handled", reported: "to close",
+    none: "nobody sent", calling: "being called", dispatched: "to sign", escalated: "to sign (escalated)", reassigned: "to sign (reassigned)", signed: "signed", handling: "being handled", reported: "to close",
     closed: "closed", cancelled: "cancelled", system: "system", overSign: "not signed in time", check: "spot check",
     queue: { gridworker: "Gridworker", stand_in: "Stand-in", grid_leader: "Grid leader", leader: "Grid leader", street: "Street", department: "Departments" },
   },
   action: {
-    open: "Sent", sign: "Signed", contact: "Contacted", arrive: "At the door", report: "Outcome reported", close: "Closed", reject: "Sent back", reopen: "Reopened", escalate: "Escalated", reassign: "Reassigned", transfer: "Transferred", cancel: "Cancelled", note: "Note", whistle: "Departments called", supervise: "Reminded", dispatch: "Sent", "pass-on": "Passed on", undo: "Taken back",
+    open: "Sent", call: "Calls first", sign: "Signed", contact: "Contacted", arrive: "At the door", report: "Outcome reported", close: "Closed", reject: "Sent back", reopen: "Reopened", escalate: "Escalated", reassign: "Reassigned", transfer: "Transferred", cancel: "Cancelled", note: "Note", whistle: "Departments called", supervise: "Reminded", dispatch: "Sent", "pass-on": "Passed on", undo: "Taken back",
   },
   kind: {
     elderly_alone: "Living alone", rental: "Rental", vacant: "Vacant home", closed_plant: "Closed plant", plant: "Running plant", grid: "Grid", community: "Community", concentrator: "Concentrator",
@@ -103,7 +103,7 @@ export const en: Texts = {
     answered: "answered", waiting: "waiting for an answer", simulated: "simulated", ended: "ended", bodyHash: "Record hash", shard: "Shard",
     quietNote: "Replayed with that change, it stays quiet.", why: "Reason", whyNeeded: "Say why; it is logged", to: "To", departments: "Which departments", limit: "Limit", satisfaction: "Resident's satisfaction", notAsked: "not asked",
     toWhom: "Choose somebody", hours: (n) => `${n} hour${s(n)}`, minutes: (n) => `${n} minute${s(n)}`, queue: "Queue", contactWho: "Who", contactResult: "Result",
-    result: { reached: "reached", no_answer: "no answer", busy: "busy", wrong_number: "wrong number", message_sent: "message sent", safe: "confirmed safe" },
+    result: { reached: "reached", no_answer: "no answer", busy: "busy", wrong_number: "wrong number", message_sent: "message sent", safe: "confirmed safe", help: "needs help" },
     deps: ["Emergency", "Fire", "Police", "Power", "Water", "Welfare", "Health", "Environment"], openTask: "Open task",
   },
   tasksPage: {

@@ -36,12 +36,12 @@ export const zh = {
     title: (step: string) => `${step}时限`,
   },
   task: {
-    none: "未派单", dispatched: "待签收", escalated: "待签收（已升级）", reassigned: "待签收（已改派）", signed: "已签收", handling: "处理中", reported: "待结案",
+    none: "未派单", calling: "电话核实中", dispatched: "待签收", escalated: "待签收（已升级）", reassigned: "待签收（已改派）", signed: "已签收", handling: "处理中", reported: "待结案",
     closed: "已结案", cancelled: "已撤销", system: "系统", overSign: "签收超时", check: "抽查",
     queue: { gridworker: "网格员", stand_in: "副岗", grid_leader: "网格长", leader: "网格长", street: "街道", department: "部门" } as Record<string, string>,
   },
   action: {
-    open: "派单", sign: "签收", contact: "联系", arrive: "到场", report: "上报结果", close: "结案", reject: "退回", reopen: "重开", escalate: "升级", reassign: "改派", transfer: "转派", cancel: "撤销", note: "备注", whistle: "吹哨", supervise: "督办", dispatch: "派单", "pass-on": "转出", undo: "撤回",
+    open: "派单", call: "先打电话", sign: "签收", contact: "联系", arrive: "到场", report: "上报结果", close: "结案", reject: "退回", reopen: "重开", escalate: "升级", reassign: "改派", transfer: "转派", cancel: "撤销", note: "备注", whistle: "吹哨", supervise: "督办", dispatch: "派单", "pass-on": "转出", undo: "撤回",
   } as Record<string, string>,
   kind: {
     elderly_alone: "独居老人", rental: "出租房", vacant: "空置房", closed_plant: "关停企业", plant: "在产企业", grid: "网格", community: "社区", concentrator: "集中器",
@@ -99,7 +99,7 @@ export const zh = {
     answered: "已回复", waiting: "等待回复", simulated: "模拟数据", ended: "已结束", bodyHash: "记录哈希", shard: "分片",
     quietNote: "按此改动重放，预警不再出现。", why: "原因", whyNeeded: "写明原因，会留痕", to: "给谁", departments: "请哪些部门", limit: "时限", satisfaction: "居民满意度", notAsked: "未询问",
     toWhom: "选择人员", hours: (n: number) => `${n} 小时`, minutes: (n: number) => `${n} 分钟`, queue: "转到", contactWho: "联系谁", contactResult: "结果",
-    result: { reached: "已接通", no_answer: "未接", busy: "占线", wrong_number: "号码不对", message_sent: "短信已发", safe: "确认平安" } as Record<string, string>,
+    result: { reached: "已接通", no_answer: "未接", busy: "占线", wrong_number: "号码不对", message_sent: "短信已发", safe: "确认平安", help: "需要帮助" } as Record<string, string>,
     deps: ["应急", "消防", "公安", "供电", "水务", "民政", "卫生", "环保"], openTask: "打开任务",
   },
   tasksPage: {
