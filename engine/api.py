@@ -1,6 +1,6 @@
 """The data team's way in: DataFrames in, typed results out.
 
->>> from engine.api import replay, score  # doctest: +SKIP
+>>> from engine.api import replay, score, tune  # doctest: +SKIP
 
 Tables may be pandas or polars DataFrames, Arrow tables, or paths of files in any format that the
 command line reads. Results have ``to_frame()`` (pandas, polars or Arrow) and ``plot()``
@@ -29,12 +29,13 @@ from engine.score import TIME_NAMES, ScoreError, judge, series_of, step_of
 if TYPE_CHECKING:
     from connectors.records import Counts
     from engine.host import BudgetUse
+    from engine.tuning import Tuned
     from rules.alerts import AlertChange
 
 Table: TypeAlias = Any
 """A pandas or polars DataFrame, an Arrow table, or the path of a file."""
 
-__all__ = ["Replayed", "Scores", "Table", "replay", "score"]
+__all__ = ["Replayed", "Scores", "Table", "replay", "score", "tune"]
 
 
 # -- score ----------------------------------------------------------------------------------------
@@ -473,3 +474,13 @@ def _budgets(budgets: Mapping[str, BudgetUse]) -> pa.Table:
             "subject_years": pa.array([b.exposure_years for b in used], pa.float64()),
         }
     )
+
+
+# -- tune -----------------------------------------------------------------------------------------
+
+
+def tune(*args: Any, **kwargs: Any) -> Tuned:
+    """Search detector parameters on history; see :func:`engine.tuning.tune`."""
+    from engine.tuning import tune as search
+
+    return search(*args, **kwargs)

@@ -76,6 +76,22 @@ def timeline(
     return one
 
 
+def gains(
+    gain: Mapping[str, float], interval: Mapping[str, tuple[float, float]], title: str,
+    ax: Any | None = None,
+) -> Any:  # fmt: skip
+    """Draw hours gained with their intervals, one row a name; returns the axes."""
+    one = axes(ax)
+    for y, name in enumerate(gain):
+        one.plot(interval[name], (y, y), color=LINE, linewidth=2)
+        one.plot(gain[name], y, "o", color=LEVEL_COLOURS["blue"])
+    one.axvline(0, color=GREY, linewidth=0.8)
+    one.set_yticks(range(len(gain)), list(gain))
+    one.set(title=title, xlabel="hours saved a case", ylim=(len(gain) - 0.5, -0.5))
+    _tidy(one)
+    return one
+
+
 def _tidy(*many: Any) -> None:
     for one in many:
         one.spines[["top", "right"]].set_visible(False)

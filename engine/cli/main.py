@@ -26,6 +26,7 @@ COMMANDS = {
     "forget": ("engine.cli.forget", "forget", "Erase a person everywhere, and prove it."),
     "config": ("engine.cli.config", "config", "Check a configuration file."),
     "rules": ("engine.cli.rules", "rules", "Check rules, and explain what they decided."),
+    "tune": ("engine.cli.tune", "tune", "Search a detector's parameters on history."),
     "tasks": ("engine.cli.tasks", "tasks", "The gridworkers' queue from a terminal."),
     "audit": ("engine.cli.audit", "audit", "Prove alerts and their counterfactuals by replay."),
     "simulate": ("engine.cli.simulate", "simulate", "Make a town with known incidents."),
