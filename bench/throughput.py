@@ -50,7 +50,7 @@ def run(meters: int, slots: int, watched: float, order: str, kind: str) -> dict[
             meters=str(paths["meters"]),
             subjects=str(paths["subjects"]),
         )
-        _warm(Path(folder))
+        warm(Path(folder))
         began, wall = cpu_s(), time.perf_counter()
         replay = Replay(options, Config())
         loaded = cpu_s() - began
@@ -58,7 +58,7 @@ def run(meters: int, slots: int, watched: float, order: str, kind: str) -> dict[
         result = replay.run()
         used, wall = cpu_s() - began, time.perf_counter() - wall
         _assert_answer(replay, result, paths["readings"], meters * slots)
-        decode = _decode_s(replay, str(paths["readings"]))
+        decode = decode_s(replay, str(paths["readings"]))
         return {
             "meters": meters,
             "rows": meters * slots,
@@ -76,7 +76,7 @@ def run(meters: int, slots: int, watched: float, order: str, kind: str) -> dict[
         }
 
 
-def _warm(folder: Path) -> None:
+def warm(folder: Path) -> None:
     """Compile all kernels on a town too small to matter."""
     paths = generate_load(folder / "warm", 800, 12, 0.5)
     options = ReplayOptions(
@@ -111,7 +111,7 @@ def replay_ids(replay: Replay) -> Any:
     return directory_of(replay.registry).meters
 
 
-def _decode_s(replay: Replay, path: str) -> float:
+def decode_s(replay: Replay, path: str) -> float:
     """Return CPU seconds of the edge alone over the same file."""
     began = cpu_s()
     source = ReadingSource(path, directory_of(replay.registry))

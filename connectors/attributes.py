@@ -4,12 +4,73 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, time
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 Problem: TypeAlias = tuple[str, str, str]
 """(what, got, wanted)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Attributes of many subjects as one column: a code a row, and what each code stands for.
+
+    Most subjects have nothing, or what a thousand others have, so each is kept once. Code 0 stands
+    for no attributes.
+
+    Examples
+    --------
+    >>> homes = Attributes.of([{}, {"floor": 3}, {"floor": 3}])
+    >>> homes[2], len(homes.distinct)
+    ({'floor': 3}, 2)
+    """
+
+    code: NDArray[np.int32]
+    """Index into `distinct`, shape (n,)."""
+    distinct: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Attributes:
+        """Return the column of these rows."""
+        found: dict[str, int] = {"{}": 0}
+        distinct: list[Mapping[str, Any]] = [{}]
+        code = np.zeros(len(rows), np.int32)
+        for i, row in enumerate(rows):
+            key = json.dumps(row, sort_keys=True)
+            if key not in found:
+                found[key] = len(distinct)
+                distinct.append(row)
+            code[i] = found[key]
+        return cls(code, tuple(distinct))
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def __getitem__(self, row: int) -> Mapping[str, Any]:
+        return self.distinct[self.code[row]]
+
+    def take(self, rows: NDArray[Any]) -> Attributes:
+        """Return the column of some rows, with only what they need."""
+        used, code = np.unique(np.append(0, self.code[rows]), return_inverse=True)
+        return Attributes(code[1:].astype(np.int32), tuple(self.distinct[i] for i in used.tolist()))
+
+    def where(self, holds: Callable[[Mapping[str, Any]], bool]) -> NDArray[np.bool_]:
+        """Return for which rows a condition on their attributes holds, shape (n,)."""
+        return np.array([holds(one) for one in self.distinct], bool)[self.code]
+
+    def rows_with(self, names: frozenset[str]) -> NDArray[np.int64]:
+        """Return the rows that have one of these attributes, ascending."""
+        return np.flatnonzero(self.where(lambda attrs: not names.isdisjoint(attrs)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes."""
+        return self.code.nbytes
 
 
 def parse_attrs(text: str | None) -> tuple[dict[str, Any], Problem | None]:

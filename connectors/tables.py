@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from connectors.attributes import check_subject, parse_attrs
+from connectors.attributes import Attributes, check_subject, parse_attrs
 from connectors.rows import Columns
 from connectors.table_file import TableFile
 from connectors.zones import zone_changes
@@ -112,8 +111,8 @@ class SubjectsTable:
         Place code; empty for a subject without place (rows of its meters get ``NO_PLACE``).
     zone : ndarray of uint8
         Index into `zones` (IANA names).
-    attrs : mapping of int to mapping
-        Attributes by index (0 … n−1) of the subjects that have any.
+    attrs : Attributes
+        What else is said of each subject.
     lat, lon : ndarray of float64
         Degrees; NaN where not known.
     calendar : pyarrow.StringArray
@@ -127,7 +126,7 @@ class SubjectsTable:
     place: pa.StringArray
     zone: NDArray[np.uint8]
     zones: tuple[str, ...]
-    attrs: Mapping[int, Mapping[str, Any]]
+    attrs: Attributes
     lat: NDArray[np.float64]
     lon: NDArray[np.float64]
     calendar: pa.StringArray
@@ -234,17 +233,7 @@ def subjects_of(table: TableFile) -> SubjectsTable:
                 (zone == z) & ~_empty(table, "timezone"),
                 "timezone", "is not known", "an IANA name, e.g. Asia/Shanghai",
             )  # fmt: skip
-    attrs: dict[int, Mapping[str, Any]] = {}
-    text = table.columns["attrs"]
-    filled = ~_mask_any(text, ("", "{}"))
-    closed = kinds.index("closed_plant") if "closed_plant" in kinds else -1
-    for row in np.flatnonzero(filled | (kind == closed)).tolist():
-        parsed, problem = parse_attrs(text[row].as_py())
-        problems = [problem] if problem else check_subject(kinds[kind[row]], parsed)
-        for what, got, wanted in problems:
-            table.note(row + 1, f"attrs: {what}", got=got, wanted=wanted)
-        if parsed:
-            attrs[row] = parsed
+    attrs = _attributes(table, kind, kinds)
     lat = table.number("lat", "−90 … 90", lambda x: np.abs(x) <= 90, empty=np.nan)
     lon = table.number("lon", "−180 … 180", lambda x: np.abs(x) <= 180, empty=np.nan)
     table.done()
@@ -252,6 +241,22 @@ def subjects_of(table: TableFile) -> SubjectsTable:
         table.name, subject_id, kind, kinds, place, zone, zones, attrs, lat, lon,
         table.text("calendar"),
     )  # fmt: skip
+
+
+def _attributes(table: TableFile, kind: NDArray[np.uint8], kinds: Sequence[str]) -> Attributes:
+    """Parse each distinct text once, and check it once for each kind of subject that has it."""
+    encoded = table.columns["attrs"].dictionary_encode()
+    text = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    parsed = [parse_attrs(t) for t in encoded.dictionary.to_pylist()]
+    column = Attributes.of([value for value, _ in parsed])
+    pairs, pair_of = np.unique(text * len(kinds) + kind, return_inverse=True)
+    for i, pair in enumerate(pairs.tolist()):
+        value, problem = parsed[pair // len(kinds)]
+        problems = [problem] if problem else check_subject(kinds[pair % len(kinds)], value)
+        for row in np.flatnonzero(pair_of == i).tolist() if problems else ():
+            for what, got, wanted in problems:
+                table.note(row + 1, f"attrs: {what}", got=got, wanted=wanted)
+    return Attributes(column.code[text], column.distinct)
 
 
 def read_places(path: str) -> PlacesTable:

@@ -178,12 +178,17 @@ class AlertBook:
         }
         return texts.reason(text, variables, zone_offset_s=named.zone_offset_s)
 
-    def release(self, before_ns: int | None) -> list[AlertChange]:
-        """Return, sorted, the lines before a time (all of them for None)."""
+    @property
+    def has_waiting(self) -> bool:
+        """Whether some line waits to be released."""
+        return bool(self._waiting)
+
+    def release(self, until_ns: int | None) -> list[AlertChange]:
+        """Return, sorted, the lines up to and including a time (all of them for None)."""
         self._waiting.sort(key=lambda w: w[:3])
         n = len(self._waiting)
-        if before_ns is not None:
-            n = next((i for i, w in enumerate(self._waiting) if w[0] >= before_ns), n)
+        if until_ns is not None:
+            n = next((i for i, w in enumerate(self._waiting) if w[0] > until_ns), n)
         out, self._waiting = self._waiting[:n], self._waiting[n:]
         return [line for *_, line in out]
 

@@ -67,12 +67,14 @@ class PlaceRows:
         known = meters.subject >= 0
         community = np.where(known, registry.subjects.community[meters.subject], -1)
         placed = community >= 0
-        pairs = np.stack([community[placed], meters.concentrator[placed]], axis=1)
-        unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+        width = len(registry.concentrators) + 1
+        pair = community[placed].astype(np.int64) * width + meters.concentrator[placed] + 1
+        unique, inverse = np.unique(pair, return_inverse=True)
         meter_row = np.full(len(meters), -1, np.int32)
-        meter_row[placed] = inverse.reshape(-1)
-        unique = unique.reshape(-1, 2)
-        return cls(unique[:, 0].astype(np.int32), unique[:, 1].astype(np.int32), meter_row)
+        meter_row[placed] = inverse
+        return cls(
+            (unique // width).astype(np.int32), (unique % width - 1).astype(np.int32), meter_row
+        )
 
     def __len__(self) -> int:
         return len(self.community)
@@ -85,11 +87,7 @@ def watched_rows(registry: Registry, selector: Selector) -> NDArray[np.int32]:
         under = [registry.rows_at(p) for p in selector.place_prefixes]
         rows = np.intersect1d(rows, np.unique(np.concatenate(under)))
     if selector.attrs:
-        fits = [
-            all(registry.attrs(r).get(name) in allowed for name, allowed in selector.attrs.items())
-            for r in rows.tolist()
-        ]
-        rows = rows[np.array(fits, bool)]
+        rows = rows[registry.subjects.attrs.where(selector.has)[rows]]
     return rows.astype(np.int32)
 
 
@@ -148,6 +146,15 @@ class Builder:
         np.bitwise_or.at(mask, meters.subject[known], bits)
         return mask
 
+    def _union(self, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
+        """Return all rows that are in some part, ascending."""
+        if len(parts) == 1:
+            return parts[0]
+        among = np.zeros(max(len(self.registry.subjects), len(self.places)), bool)
+        for part in parts:
+            among[part] = True
+        return np.flatnonzero(among).astype(np.int32)
+
     def _keep(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array of the same values that others may hold too; nobody writes to these."""
         return self._kept.setdefault((array.dtype.str, digest(array)), array)
@@ -168,7 +175,7 @@ class Builder:
         before, self._by_spec, self.groups = self._by_spec, {}, []
         self.settled = True
         for spec in sorted(wanted, key=repr):
-            rows = np.unique(np.concatenate(wanted[spec])).astype(np.int32)
+            rows = self._union(wanted[spec])
             made = self._carried(before.get(spec, []), spec, rows)
             self._by_spec[spec] = made
             self.groups += made
@@ -185,9 +192,9 @@ class Builder:
             return before or [self._series_group(spec, cls, self.series[spec.series])]
         if cls.grain == "place":
             return before or self._place_groups(spec, cls)
-        kept = [g for g in before if np.isin(g.subject_rows, rows).any()]
-        had = np.concatenate([g.subject_rows for g in kept]) if kept else np.zeros(0, np.int32)
-        missing = np.setdiff1d(rows, had).astype(np.int32)
+        kept = [g for g in before if len(rows_in(rows, g.subject_rows)[0])]
+        had = self._union([g.subject_rows for g in kept])
+        missing = np.setdiff1d(rows, had).astype(np.int32) if kept else rows
         made = self._groups(spec, cls, missing) if len(missing) else []
         # Two generations of rows, or rows that nobody asks for any more: a fresh build differs.
         alike = not kept or (not made and not len(np.setdiff1d(had, rows)))
@@ -294,14 +301,14 @@ class Builder:
 
         A sector reaches no further than its community, since that is what a shard has whole.
         """
-        found: dict[tuple[int, str], int] = {}
-        pools = np.full(len(rows), -1, np.int32)
-        for i, row in enumerate(rows.tolist()):
-            sector = self.registry.attrs(row).get("sector")
-            if sector is not None:
-                key = (int(self.registry.subjects.community[row]), str(sector))
-                pools[i] = found.setdefault(key, len(found))
-        return pools
+        subjects = self.registry.subjects
+        named = [one.get("sector") for one in subjects.attrs.distinct]
+        names = sorted({str(name) for name in named if name is not None})
+        of_code = np.array([-1 if n is None else names.index(str(n)) for n in named], np.int64)
+        sector = of_code[subjects.attrs.code[rows]]
+        pair = subjects.community[rows].astype(np.int64) * len(names) + sector
+        pools = np.unique(pair, return_inverse=True)[1].astype(np.int32)
+        return np.where(sector < 0, np.int32(-1), pools)
 
     def _usable(self, cls: type[Detector], spec: Spec, key: ClassKey) -> int | None:
         """Return the channel that a meter class can fill, or None."""
@@ -381,13 +388,10 @@ class Builder:
         series = self.series[SeriesKey.of(rule.subjects)] if counted else None
         return Watch(compiled, self._keep(rows), key, links, initial_price(rule), series)
 
-    @staticmethod
-    def _heard(rows: NDArray[np.int32], groups: list[Group]) -> NDArray[np.int32]:
+    def _heard(self, rows: NDArray[np.int32], groups: list[Group]) -> NDArray[np.int32]:
         """Return the rows that some group speaks of: of the others nothing will ever be said."""
-        heard = [group.subject_rows for group in groups if group.series is None]
-        if not heard:
-            return rows[:0]
-        return np.intersect1d(rows, np.concatenate(heard)).astype(np.int32)
+        heard = self._union([group.subject_rows for group in groups if group.series is None])
+        return rows[rows_in(rows, heard)[0]]
 
 
 def series_lateness_s(lateness_s: Mapping[str, int], rows: SeriesRows) -> int:

@@ -18,8 +18,9 @@ Moves: TypeAlias = dict[int, tuple[int, dict[int, int]]]
 
 def rows_in(rows: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
     """Return where rows and others are equal: indices into both; each ascends without repeats."""
-    _, mine, theirs = np.intersect1d(rows, others, assume_unique=True, return_indices=True)
-    return mine, theirs
+    at = np.minimum(np.searchsorted(others, rows), max(len(others) - 1, 0))
+    mine = np.flatnonzero(others[at] == rows) if len(others) else np.zeros(0, np.int64)
+    return mine, at[mine]
 
 
 def translate(rows: IntArray, ascending: NDArray[np.int32], other: NDArray[np.int32]) -> IntArray:

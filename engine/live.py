@@ -44,6 +44,10 @@ from rules.model import RuleSet
 from rules.problems import RuleErrors
 
 SHARD = "live"
+TICK_S = 1
+"""Step of the clock: an alert about an event waits for the end of its tick."""
+IDLE_S = 60
+"""The clock moves at least so often, also when nothing is due, seconds."""
 
 log = structlog.get_logger()
 
@@ -159,7 +163,13 @@ class Live:
 
     def _begin(self, lineage: Sequence[Activation]) -> None:
         """Make the shard as the rules in force shaped it, one activation after another."""
-        shard = ShardRunner(self.registry, rules_of(lineage[0]), self.config, library.calendars())
+        shard = ShardRunner(
+            self.registry,
+            rules_of(lineage[0]),
+            self.config,
+            library.calendars(),
+            tick=None if self.config.clock.tick_s else TICK_S,
+        )
         self._tick_ns = shard.tick_ns
         shard.tap = curve_tap(self.config, Path(self.config.snapshots), shard)
         self.host = Host([shard], on_lines=self._lines, refuse=self)
@@ -257,10 +267,18 @@ class Live:
         for told in self.store.register.take(SHARD, self.epoch, self.fed, self.now_ns()):
             self.feed(told.record)
         now = self.now_ns()
-        if now // self._tick_ns > (self.host.clock_ns or 0) // self._tick_ns:
-            self.feed(Tick(now))  # within a tick nothing can become due
+        if self._ticks(now):
+            self.feed(Tick(now))
         self.escalator.turn(now)
         return rows
+
+    def _ticks(self, now: int) -> bool:
+        """Return whether the clock has something to do, or has not moved for long."""
+        shard = self.host.shards[0]
+        if shard.now_ns is None:
+            return True
+        tick_ns = now // self._tick_ns * self._tick_ns
+        return tick_ns >= min(max(shard.next_ns, shard.now_ns + 1), shard.now_ns + IDLE_S * NS)
 
     def now_ns(self) -> int:
         """Return event time now; it never steps back, whatever the wall clock does."""

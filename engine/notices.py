@@ -32,6 +32,9 @@ OPEN_S = {
     event: max(k.longest_s for k in KINDS.values() if k.event == event) for event in CONTEXT_OF
 }
 """How long that holds whose end nobody gave: as long as it could be declared at the door."""
+STANDING = frozenset({"closed_on"})
+PERMITTED = frozenset({"permitted_kw", "permitted_windows"})
+"""Attributes of subjects that detectors are told of: once, and day by day."""
 NOTICE_OF = {"absence": "absence", "power_cut": "outage", "approved_test": "approved_test"}
 
 
@@ -118,20 +121,18 @@ def _number(event: Event, name: str) -> float:
 
 
 def of_attributes(attrs: Mapping[str, Any], zone: str) -> Iterator[Notice]:
-    """Yield the standing notices of a subject: the closure order, its position."""
+    """Yield the standing notices of a subject: the closure order."""
     closed_on = attrs.get("closed_on")
     if closed_on:
         day = dt.date.fromisoformat(str(closed_on))
         midnight = dt.datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
         start_ns = int(midnight.timestamp()) * NS
         yield Notice("closed", start_ns, NO_END)
-    if isinstance(attrs.get("lat"), int | float):
-        yield Notice("latitude", 0, 0, float(attrs["lat"]))
 
 
 def permits_of(attrs: Mapping[str, Any], days: Iterable[dt.date], zone: str) -> Iterator[Notice]:
     """Yield the permitted loads of some local days."""
-    if "permitted_kw" not in attrs and "permitted_windows" not in attrs:
+    if PERMITTED.isdisjoint(attrs):
         return
     for day in days:
         for interval in permits.expand(attrs, day, 1, zone):

@@ -89,14 +89,13 @@ def _meters(table: MetersTable, rows: NDArray[np.int64]) -> MetersTable:
 
 def _subjects(table: SubjectsTable, rows: NDArray[np.int64]) -> SubjectsTable:
     take = pa.array(rows)
-    back = {int(old): new for new, old in enumerate(rows)}
     return replace(
         table,
         subject_id=table.subject_id.take(take),
         kind=table.kind[rows],
         place=table.place.take(take),
         zone=table.zone[rows],
-        attrs={back[r]: a for r, a in table.attrs.items() if r in back},
+        attrs=table.attrs.take(rows),
         lat=table.lat[rows],
         lon=table.lon[rows],
         calendar=table.calendar.take(take),

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from connectors.attributes import Attributes
 from connectors.tables import MetersTable, SubjectsTable
 from engine.places import PlaceLayout
 
@@ -47,8 +48,9 @@ class Subjects:
     community: NDArray[np.int32]
     """Index into :attr:`Registry.communities`; −1 without a place."""
     zone: NDArray[np.uint8]
-    attrs: dict[int, dict[str, Any]]
-    """Attributes, only of rows that have any."""
+    attrs: Attributes
+    lat: NDArray[np.float32]
+    """Degrees north; NaN where not known."""
 
     def __len__(self) -> int:
         return len(self.subject_id)
@@ -120,17 +122,16 @@ class Registry:
         rows = np.argsort(np.where(community < 0, 2**30, community), kind="stable")
         take = pa.array(rows)
         self.kinds, self.zones = list(table.kinds), list(table.zones)
-        attrs = {row: dict(given) for row, given in table.attrs.items()}
-        for row in np.flatnonzero(np.isfinite(table.lat)).tolist():
-            attrs.setdefault(row, {}).setdefault("lat", float(table.lat[row]))
-        back = {int(old): new for new, old in enumerate(rows)} if attrs else {}
+        said = np.array([_number(attrs.get("lat")) for attrs in table.attrs.distinct])
+        lat = said[table.attrs.code]
         return Subjects(
             subject_id=table.subject_id.take(take),
             kind=table.kind[rows],
             place=table.place.take(take),
             community=community[rows],
             zone=table.zone[rows],
-            attrs={back[row]: given for row, given in sorted(attrs.items())},
+            attrs=table.attrs.take(rows),
+            lat=np.where(np.isfinite(lat), lat, table.lat)[rows].astype(np.float32),
         )
 
     def _load_meters(self, table: MetersTable) -> Meters:
@@ -188,7 +189,8 @@ class Registry:
 
     def attrs(self, row: int) -> Mapping[str, Any]:
         """Return a subject's attributes."""
-        return self.subjects.attrs.get(row, {})
+        attrs, lat = self.subjects.attrs[row], float(self.subjects.lat[row])
+        return attrs if "lat" in attrs or np.isnan(lat) else {**attrs, "lat": round(lat, 6)}
 
     def kind(self, row: int) -> str:
         """Return a subject's kind."""
@@ -219,6 +221,12 @@ class Registry:
         """Return the meter rows of a subject (contiguous by construction)."""
         first, last = np.searchsorted(self._owners, [row, row + 1])
         return np.arange(first, last, dtype=np.int32)
+
+
+def _number(value: object) -> float:
+    """Return a number as it is, NaN for anything else."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else np.nan  # type: ignore[arg-type]
 
 
 def hash_ids(ids: pa.StringArray) -> NDArray[np.uint64]:

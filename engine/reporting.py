@@ -54,7 +54,7 @@ def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None
         curves=curves,
         timings=result.timings,
         command=shlex.join(["gridwarden", *sys.argv[1:]]),
-        simulated=any(a.get("simulated") for a in registry.subjects.attrs.values()),
+        simulated=any(a.get("simulated") for a in registry.subjects.attrs.distinct),
         place_names=replay.tree.names,
     )
     write_report(Path(path), summary)

@@ -472,8 +472,20 @@ class ShardRunner:
                 self._note(index, watch.evaluate(to_ns, self.around, rows))
 
     def release(self, final: bool = False) -> list[AlertChange]:
-        """Return the lines that nothing can come before any more, sorted by (time, id)."""
+        """Return the lines that nothing can come before any more, sorted by (time, id).
+
+        What was raised at the boundary just worked off goes out at once: nobody waits for the next
+        tick. A reading that arrived at that very instant may still add a line of the same time.
+        """
         return self.book.release(None if final else self.now_ns)
+
+    @property
+    def next_ns(self) -> int:
+        """When, by the clock alone, something is next to be done here."""
+        assert self.now_ns is not None
+        if self.intake.has_amendments or self.agenda.has_touched or self.book.has_waiting:
+            return self.now_ns + self.tick_ns
+        return min(self.clock.next_due_s * NS, self.agenda.next_ns)
 
     # -- prices ---------------------------------------------------------------------------
 

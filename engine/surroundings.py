@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -269,13 +270,16 @@ class ShardSurroundings:
         if groups is not None and self.last_day is not None:
             first = dt.date(1970, 1, 1) + dt.timedelta(days=self.last_day)
             days = [first, first + dt.timedelta(days=1)]
-        for row, attrs in registry.subjects.attrs.items():
-            zone = registry.zone(row)
-            for notice in (
-                *notices.of_attributes(attrs, zone),
-                *notices.permits_of(attrs, days, zone),
-            ):
-                self._inform(notice, np.array([row], np.int32), groups)
+        found = []
+        attributes = registry.subjects.attrs
+        for row in attributes.rows_with(notices.STANDING | notices.PERMITTED).tolist():
+            attrs, zone = registry.attrs(row), registry.zone(row)
+            found += [(row, notice) for notice in notices.of_attributes(attrs, zone)]
+            found += [(row, notice) for notice in notices.permits_of(attrs, days, zone)]
+        self._inform_many(found, groups)
+        north = np.flatnonzero(np.isfinite(registry.subjects.lat)).astype(np.int32)
+        never = np.zeros(len(north), np.int64)
+        self._tell("latitude", north, never, never, registry.subjects.lat[north], groups)
         for held in self.context_register.intervals() if groups is not None else ():
             kind = NOTICE_OF_CONTEXT.get(held.kind)
             if kind is not None and held.row >= 0:
@@ -295,9 +299,11 @@ class ShardSurroundings:
         ]
         self.last_day = int(day)
         registry = self.shard.registry
-        for row, attrs in registry.subjects.attrs.items():
-            for notice in notices.permits_of(attrs, dates, registry.zone(row)):
-                self._inform(notice, np.array([row], np.int32))
+        self._inform_many(
+            (row, notice)
+            for row in registry.subjects.attrs.rows_with(notices.PERMITTED).tolist()
+            for notice in notices.permits_of(registry.attrs(row), dates, registry.zone(row))
+        )
         self._coming_absences(at_ns)
         self.context_register.expire(at_ns - 30 * DAY_NS)
         self.silences = {k: s for k, s in self.silences.items() if s.until_ns > at_ns - DAY_NS}
@@ -465,29 +471,54 @@ class ShardSurroundings:
                 if at < len(watch.rows) and watch.rows[at] == row and at in watch.lives:
                     self.shard.touch(index, at, arrival_ns)
 
+    def _inform_many(
+        self, found: Iterable[tuple[int, Notice]], groups: Sequence[Group] | None = None
+    ) -> None:
+        """Tell detectors of many subjects at once; what is told of one subject keeps its order."""
+        batches: dict[tuple[str, int], list[tuple[int, Notice]]] = {}
+        told: Counter[tuple[str, int]] = Counter()
+        for row, notice in found:
+            batches.setdefault((notice.kind, told[notice.kind, row]), []).append((row, notice))
+            told[notice.kind, row] += 1
+        for (kind, _), batch in sorted(batches.items(), key=lambda b: b[0]):
+            self._tell(
+                kind,
+                np.array([row for row, _ in batch], np.int32),
+                np.array([n.start_ns for _, n in batch], np.int64),
+                np.array([n.end_ns for _, n in batch], np.int64),
+                np.array([n.value for _, n in batch], np.float32),
+                groups,
+            )
+
     def _inform(
         self, notice: Notice, rows: NDArray[np.int32], groups: Sequence[Group] | None = None
     ) -> None:
+        n = len(rows)
+        start_ns, end_ns = np.full(n, notice.start_ns), np.full(n, notice.end_ns)
+        self._tell(
+            notice.kind, rows, start_ns, end_ns, np.full(n, notice.value, np.float32), groups
+        )
+
+    def _tell(
+        self,
+        kind: str,
+        rows: NDArray[np.int32],
+        start_ns: NDArray[np.int64],
+        end_ns: NDArray[np.int64],
+        value: NDArray[np.float32],
+        groups: Sequence[Group] | None,
+    ) -> None:
+        """Tell the detectors of some subjects that understand this kind of notice."""
         for group in self.shard.groups if groups is None else groups:
-            if (
-                group.detector.grain == "place"
-                or group.series
-                or notice.kind not in group.detector.informs
-            ):
+            detector = group.detector
+            if detector.grain == "place" or group.series or kind not in detector.informs:
                 continue
             index = np.searchsorted(group.subject_rows, rows)
             inside = index < len(group.subject_rows)
             inside[inside] = group.subject_rows[index[inside]] == rows[inside]
             mine = index[inside].astype(np.int32)
-            n = len(mine)
-            if n:
-                group.detector.inform(
-                    notice.kind,
-                    mine,
-                    np.full(n, notice.start_ns, np.int64),
-                    np.full(n, notice.end_ns, np.int64),
-                    np.full(n, notice.value, np.float32),
-                )
+            if len(mine):
+                detector.inform(kind, mine, start_ns[inside], end_ns[inside], value[inside])
 
     # -- silence of many ------------------------------------------------------------------
 

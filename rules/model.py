@@ -110,8 +110,12 @@ class Selector:
         return (
             (not self.kinds or kind in self.kinds)
             and (not self.place_prefixes or place.startswith(self.place_prefixes))
-            and all(attrs.get(name) in allowed for name, allowed in self.attrs.items())
+            and self.has(attrs)
         )
+
+    def has(self, attrs: Mapping[str, Any]) -> bool:
+        """Return whether a subject's attributes are among those asked for."""
+        return all(attrs.get(name) in allowed for name, allowed in self.attrs.items())
 
 
 @dataclass(frozen=True, slots=True)

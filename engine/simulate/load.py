@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,30 @@ from engine.simulate.config import SimulationError
 from engine.simulate.keyed import stream
 
 NS = 1_000_000_000
+_DIGITS = 8
 START_NS = 1_767_196_800 * NS  # 2026-01-01 00:00 in Asia/Shanghai
 COMMUNITY = 400
 GRID = 40
-COMMUNITIES_PER_STREET = 20
+COMMUNITIES_PER_STREET = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong in a load, from one slot to before another.
+
+    Parameters
+    ----------
+    first_slot, end_slot : int
+    cut_share : float
+        Share of the communities, spread evenly, whose power is cut: nothing is used or reported.
+    silent_share : float
+        Share of the watched homes, spread evenly, that use nothing while their meters report.
+    """
+
+    first_slot: int
+    end_slot: int
+    cut_share: float = 0.0
+    silent_share: float = 0.0
 
 
 def generate_load(
@@ -31,6 +52,7 @@ def generate_load(
     order: str = "file",
     interval_s: int = 900,
     seed: int = 7,
+    trouble: Trouble | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Path]:
     """Write readings, meters and subjects for load as Parquet, one slot after the other.
@@ -49,6 +71,7 @@ def generate_load(
         Within a slot: as in the meters file, or shuffled anew each time.
     interval_s : int
     seed : int
+    trouble : Trouble, optional
     progress : callable, optional
         Told (slots done, slots).
 
@@ -81,24 +104,46 @@ def generate_load(
         folder.mkdir(parents=True, exist_ok=True)
         _write_registry(paths, ids, meters, watched_share, kind, interval_s)
         _write_readings(
-            paths["readings"], ids, meters, slots, kind, order, interval_s, seed, progress
-        )
+            paths["readings"], ids, meters, slots, kind, order, interval_s, seed, progress,
+            *_troubled(meters, watched_share, trouble),
+        )  # fmt: skip
     except OSError as error:
         raise SimulationError(f"{folder}: cannot write the load: {error}") from error
     return paths
 
 
+def _evenly(n: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Return which of the numbers are chosen, so that any run of them has the same share."""
+    chosen: NDArray[np.bool_] = np.floor((n + 1) * share) > np.floor(n * share)
+    return chosen
+
+
+def _troubled(
+    count: int, watched_share: float, trouble: Trouble | None
+) -> tuple[range, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the slots of trouble, and which meters are cut off and which homes silent."""
+    n = np.arange(count)
+    if trouble is None:
+        return range(0), np.zeros(count, bool), np.zeros(count, bool)
+    cut = _evenly(n // COMMUNITY, trouble.cut_share)
+    watched = _evenly(n, watched_share)
+    silent = np.zeros(count, bool)
+    silent[watched] = _evenly(np.arange(int(watched.sum())), trouble.silent_share)
+    return range(trouble.first_slot, trouble.end_slot), cut, silent & ~cut
+
+
 def _numbered(prefix: str, count: int) -> pa.Array:
-    """Return ``m0000001`` … as one string array, without a Python object per id."""
-    digits = np.empty((count, 7), np.uint8)
+    """Return ``m00000001`` … as one string array, without a Python object per id."""
+    digits = np.empty((count, _DIGITS), np.uint8)
     rest = np.arange(1, count + 1)
-    for column in range(6, -1, -1):
+    for column in range(_DIGITS - 1, -1, -1):
         digits[:, column] = rest % 10 + ord("0")
         rest //= 10
-    text = np.empty((count, 8), np.uint8)
+    width = _DIGITS + 1
+    text = np.empty((count, width), np.uint8)
     text[:, 0] = ord(prefix)
     text[:, 1:] = digits
-    offsets = np.arange(0, 8 * count + 1, 8, dtype=np.int32)
+    offsets = np.arange(0, width * count + 1, width, dtype=np.int32)
     return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text))
 
 
@@ -111,7 +156,7 @@ def _write_registry(
     interval_s: int,
 ) -> None:
     n = np.arange(count)
-    watched = np.floor((n + 1) * watched_share) > np.floor(n * watched_share)
+    watched = _evenly(n, watched_share)
     community = n // COMMUNITY
     code = (
         330199 * 10**9
@@ -164,6 +209,9 @@ def _write_readings(
     interval_s: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
+    troubled: range,
+    cut: NDArray[np.bool_],
+    silent: NDArray[np.bool_],
 ) -> None:
     rng = stream(seed, "load", "meters")
     scale = rng.lognormal(np.log(40.0), 0.5, count).astype(np.float32)  # Wh per 15 minutes
@@ -189,14 +237,18 @@ def _write_readings(
             used = (draw.random(count, dtype=np.float32) * scale * np.float32(2 * usual)).astype(
                 np.int64
             )
+            if slot in troubled:
+                used[cut | silent] = 0
             level += used
             shown = level if kind == "register" else used
             stamp_ns = START_NS + (slot + (kind == "register")) * interval_s * NS
             names = ids
+            if slot in troubled and cut.any():
+                names, shown = ids.filter(pa.array(~cut)), shown[~cut]
             if order == "random":
-                shuffle = draw.permutation(count)
-                names, shown = ids.take(pa.array(shuffle)), shown[shuffle]
-            stamps = pa.repeat(pa.scalar(stamp_ns, pa.timestamp("ns", tz="UTC")), count)
+                shuffle = draw.permutation(len(names))
+                names, shown = names.take(pa.array(shuffle)), shown[shuffle]
+            stamps = pa.repeat(pa.scalar(stamp_ns, pa.timestamp("ns", tz="UTC")), len(names))
             batch = pa.table([names, stamps, pa.array(shown / 1000.0)], schema=schema)
             writer.write_table(batch, row_group_size=1 << 20)
             if progress is not None:

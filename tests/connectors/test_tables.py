@@ -110,7 +110,7 @@ def test_subjects(tmp_path: Path) -> None:
     ]  # fmt: skip
     (tmp_path / "s.ndjson").write_text("\n".join(json.dumps(r) for r in rows))
     s = read_subjects(path)
-    assert s.attrs == {0: attrs}
+    assert s.attrs[0] == attrs
     assert s.place.to_pylist() == ["330106001001001", ""]
     assert [s.zones[z] for z in s.zone] == ["Asia/Shanghai", "Europe/Madrid"]
     assert [s.kinds[k] for k in s.kind] == ["closed_plant", "elderly_alone"]
@@ -123,7 +123,7 @@ def test_attrs_of_parquet_may_be_structs(tmp_path: Path) -> None:
     path = str(tmp_path / "s.parquet")
     write_table(path, pa.table({"subject_id": ["s"], "kind": ["closed_plant"], "place": ["1"],
                                 "timezone": ["UTC"], "attrs": [{"closed_on": "2024-01-01"}]}))  # fmt: skip
-    assert read_subjects(path).attrs == {0: {"closed_on": "2024-01-01"}}
+    assert read_subjects(path).attrs[0] == {"closed_on": "2024-01-01"}
 
 
 @pytest.mark.parametrize(
