@@ -20,9 +20,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from connectors.merge import Log
-from connectors.records import LogRecord, ReadingBlock, Tick
+from connectors.records import Activation, LogRecord, ReadingBlock, Tick
+from engine import library
+from engine.activation import rules_of
 from engine.config import Config
+from engine.demo_desk import Colleagues, Happened, add_staff, read_truth
+from engine.health import Health
 from engine.host import Host
+from engine.opening import desk_of
 from engine.replay import Replay, ReplayOptions, ReplayResult
 from engine.reporting import write_replay_report
 from engine.simulate import Town, TownConfig
@@ -35,6 +40,11 @@ REAL = (
     ("uk-electricity-hdd-only-hourly-sample-2", date(2013, 3, 4), "330199002001001"),
 )
 DAYS = 50
+MORNING_NS = 30_600 * 10**9
+"""The live days begin half an hour into the day shift: somebody is there to be sent."""
+NIGHT_NS = 10 * 3_600 * 10**9
+"""How long before the live days tasks are left to do."""
+HOUR_NS = 3_600 * 10**9
 BEAT_S = 0.25
 LIVE_ROWS, EARLY_NS = 256, 12 * 3_600 * 10**9
 """Small blocks from shortly before the live days on: a watched minute is a few rows."""
@@ -112,6 +122,8 @@ def build(folder: Path, seed: int = 7) -> DemoTown:
             _write_real(samples() / f"{name}.csv.gz", first, config.start, f"{subject}-e", target)
             readings.append(str(target))
             real.append(subject)
+    streets, communities = _areas(paths["places"])
+    add_staff(paths["workers"], streets, communities)
     assert data.live_from_ns is not None
     return DemoTown(
         folder=folder,
@@ -123,10 +135,21 @@ def build(folder: Path, seed: int = 7) -> DemoTown:
         workers=str(paths["workers"]),
         contacts=str(paths["contacts"]),
         truth=str(paths["truth"]),
-        live_from_ns=data.live_from_ns,
+        live_from_ns=data.live_from_ns + MORNING_NS,
         real=tuple(real),
         simulated=len(data.subjects),
     )
+
+
+def _areas(places: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of (streets, communities) of a places file, by code."""
+    with places.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    by_level = {
+        level: {r["place"]: r["name"] for r in rows if r["level"] == level}
+        for level in ("street", "community")
+    }
+    return by_level["street"], by_level["community"]
 
 
 def _write_real(sample: Path, first: date, start: date, meter_id: str, target: Path) -> None:
@@ -199,6 +222,8 @@ class Performance(Replay):
     pace : Pace
     on_live : callable
         Called once, between history and the live days.
+    truth : sequence of Happened
+        What gridworkers of the past found; from the night before the live days on, tasks wait.
     """
 
     def __init__(
@@ -209,10 +234,14 @@ class Performance(Replay):
         on_lines: Callable[[Sequence[AlertChange]], None],
         pace: Pace,
         on_live: Callable[[], None],
+        truth: Sequence[Happened] = (),
     ) -> None:
         super().__init__(options, config, on_lines=on_lines)
+        self._truth = truth
+        self._worked_ns = 0
         self.pace = pace
         self._on_live = on_live
+        self._health = Health()
 
     def _loop(self, log: Log, host: Host, store: Store | None) -> bool:
         live = False
@@ -222,6 +251,8 @@ class Performance(Replay):
                 log.limit(LIVE_ROWS)
             if not live and end_ns >= self.pace.live_from_ns:
                 live = True
+                self._tell_health(host, store, self.pace.live_from_ns)
+                self._note_rules(store, self.pace.live_from_ns)
                 self._on_live()
                 self.pace.begin()
             while live and self.pace.now_ns() < end_ns and not self._stopping:
@@ -230,6 +261,9 @@ class Performance(Replay):
             if self._stopping:
                 return False
             host.feed(record)
+            if not live:
+                self._work_off(store, host.clock_ns or 0)
+            self._health.note(record)
             rows = len(record) if isinstance(record, ReadingBlock) else 1
             self.rows += rows
             if self.on_progress is not None:
@@ -240,14 +274,44 @@ class Performance(Replay):
         return True
 
     def _take_reports(self, host: Host, store: Store | None, before_ns: int) -> None:
-        """Move the clock, and feed what people reported."""
+        """Move the clock, and feed what people reported, silenced and approved."""
         now = max(min(self.pace.now_ns(), before_ns), host.clock_ns or 0)
         if store is not None:
+            self._take_rules(host, store, now)
             for told in store.register.take(self._shard, self._epoch, self.rows, now):
                 host.feed(told.record)
         tick_ns = host.shards[0].tick_ns
         if now // tick_ns > (host.clock_ns or 0) // tick_ns:
             host.feed(Tick(now))
+            self._tell_health(host, store, now)
+
+    def _work_off(self, store: Store | None, now_ns: int) -> None:
+        """Have the past's people do their work in its time: later alerts find their doors free."""
+        if store is None or now_ns < self._worked_ns + HOUR_NS:
+            return
+        self._worked_ns = now_ns
+        Colleagues(store, self._truth, None, self.pace.live_from_ns - NIGHT_NS).turn(now_ns)
+
+    def _take_rules(self, host: Host, store: Store, now_ns: int) -> None:
+        """Put in force what was approved and is due, as a live site does."""
+        for version in store.versions.due(now_ns):
+            author = f"{version.author}, approved by {version.approver}"
+            record = Activation(version.version, version.rules, author, now_ns, version.budgets)
+            host.feed(record)
+            store.desk = desk_of(rules_of(record), self.config, store.desk.zone)
+            store.versions.activated(
+                record.version, record.rules_yaml, by=author, at_ns=now_ns, budgets=record.budgets
+            )
+
+    def _note_rules(self, store: Store | None, at_ns: int) -> None:
+        """Tell the store which rules are in force at the start."""
+        if store is not None:
+            files = library.rule_files(self.config.rules.path)
+            store.versions.activated(self.rules.version, files, by="files", at_ns=at_ns)
+
+    def _tell_health(self, host: Host, store: Store | None, now_ns: int) -> None:
+        if store is not None:
+            store.feeds.tell(self._health.rows(host.counts, now_ns), now_ns)
 
 
 def _last_ns(record: LogRecord) -> int:
@@ -301,7 +365,8 @@ def perform(
 ) -> tuple[Replay, ReplayResult]:
     """Replay the town for people to watch, until they end it."""
     options = options_of(town, store)
-    replay = Performance(options, config, on_lines=on_lines, pace=pace, on_live=on_live)
+    replay = Performance(options, config, on_lines=on_lines, pace=pace, on_live=on_live,
+                         truth=read_truth(Path(town.truth)))  # fmt: skip
     replay.on_progress = on_progress
     result = replay.run()
     write_replay_report(str(options.report), replay, result)

@@ -28,6 +28,7 @@ from engine.activation import ActivationError, rules_of
 from engine.config import Config
 from engine.drops import Drops, arrived, is_events, unread
 from engine.escalation import Escalator
+from engine.health import Health
 from engine.host import Host
 from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
@@ -44,6 +45,8 @@ from rules.model import RuleSet
 from rules.problems import RuleErrors
 
 SHARD = "live"
+TELL_S = 60
+"""How often the store is told how healthy the sources are."""
 TICK_S = 1
 """Step of the clock: an alert about an event waits for the end of its tick."""
 IDLE_S = 60
@@ -108,6 +111,8 @@ class Live:
         self.alerts: AlertsFile | None
         self.refused_rules: dict[str, str] = {}
         """What was last wrong with rules that were to be taken up, by version or "files"."""
+        self.health = Health()
+        self._told_ns = 0
         self.fed = 0
         self.read_to: dict[str, int] = {}
         """Last row fed, by source."""
@@ -253,6 +258,7 @@ class Live:
         self.host.feed(record)
         self.fed += 1
         self._note(record)
+        self.health.note(record)
 
     def poll(self) -> int:
         """Read new files, take in what people reported, move the clock; return rows read."""
@@ -269,6 +275,9 @@ class Live:
         now = self.now_ns()
         if self._ticks(now):
             self.feed(Tick(now))
+        if now >= self._told_ns + TELL_S * NS:
+            self._told_ns = now
+            self.store.feeds.tell(self.health.rows(self.host.counts, now), now)
         self.escalator.turn(now)
         return rows
 

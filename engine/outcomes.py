@@ -97,6 +97,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "refused": Kind("拒绝入户", "refused", _V.UNKNOWN),
         "wrong_address": Kind("地址有误", "wrong address", _V.UNKNOWN),
         "confirmed_violation": Kind("违规属实", "confirmed violation", _V.CONFIRMED),
+        "handled": Kind("情况属实，已处置", "true, and dealt with", _V.CONFIRMED),
         "approved_use": Kind(
             "经批准用电", "approved use", _V.FALSE, "approved_test", True,
             DAY_S, 31 * DAY_S, ("until", "kw"),
@@ -105,7 +106,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "duplicate": Kind("重复派单", "duplicate", _V.UNKNOWN),
     }
 )  # fmt: skip
-"""DOMAIN.md §6, and ``new_appliance``."""
+"""DOMAIN.md §6, and ``new_appliance`` and ``handled`` (a leak, a quarrel: no rescue, no violation)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MARKS = {"red": "●", "orange": "▲", "yellow": "■", "blue": "◆"}
 STYLES = {"red": "bold red", "orange": "dark_orange", "yellow": "yellow", "blue": "blue"}
-SPEED = 120.0
+SPEED = 30.0
 """Event seconds per second of the live days, on a terminal."""
 
 
@@ -64,8 +64,8 @@ def demo(once: bool, folder: Path, speed: float, port: int) -> int:
     from engine.cli.replay import print_summary
 
     _tasks(console, f"sqlite:///{store_file}")
-    print_summary(result, stdout_taken=False)
-    console.print(_next(folder), highlight=False)
+    print_summary(result, stdout_taken=False, hint=False)
+    console.print(_next(folder, watched), highlight=False)
     return 0 if result.reconciled else 3
 
 
@@ -113,9 +113,12 @@ def _invitation(url: str, accounts: list[tuple[str, str, str]], speed: float) ->
     lines = [f"  {name:<11}{password:<26}{role}" for name, role, password in accounts]
     head = pick(
         f"[bold]指挥台已打开：{url}[/bold]\n时间以 {speed:g} 倍速前行，预警随时出现；按 Ctrl-C 结束。\n"
-        "账号与密码（仅本次演示有效）：",
+        "其他网格员由模拟同事担任；worker 的任务留给你：用手机尺寸打开 "
+        f"{url}m 。\n账号与密码（仅本次演示有效）：",
         f"[bold]The console is open: {url}[/bold]\nTime runs at {speed:g} times its pace, alerts "
-        "appear as they arise; Ctrl-C ends it.\nAccounts and passwords (for this demo only):",
+        "appear as they arise; Ctrl-C ends it.\nSimulated colleagues do the other gridworkers' "
+        f"tasks; those of `worker` are left to you, at {url}m in a phone-sized window.\n"
+        "Accounts and passwords (for this demo only):",
     )
     return "\n".join(["", head, *lines, ""])
 
@@ -207,18 +210,24 @@ def _tasks(console: Any, store: str) -> None:
         console.print(say("more_tasks", n=len(tasks) - 15), highlight=False)
 
 
-def _next(folder: Path) -> str:
+def _next(folder: Path, watched: bool) -> str:
     from engine.language import pick
 
-    return pick(
+    again = watched and pick(
+        "演示已结束；再看一次：make demo（每次从头开始，内容相同）\n",
+        "The demo has ended; `make demo` shows it again from the start.\n",
+    )
+    # What people did on the console is not in the files: an audit over them alone would differ.
+    audit = "" if watched else f"\n  gridwarden audit {folder}/alerts.ndjson --sample 5"
+    return (again or "") + pick(
         f"""接下来可以试试：
-  gridwarden tasks list --store sqlite:///{folder}/gridwarden.db
-  gridwarden audit {folder}/alerts.ndjson --sample 5
+  gridwarden tasks list --store sqlite:///{folder}/gridwarden.db{audit}
   open {folder}/report.html           # 带曲线的报告
-  gridwarden rules check              # 规则库""",
+  gridwarden rules check              # 规则库
+  gridwarden serve --help             # 用自己的数据打开指挥台""",
         f"""What to try next:
-  gridwarden tasks list --store sqlite:///{folder}/gridwarden.db
-  gridwarden audit {folder}/alerts.ndjson --sample 5
+  gridwarden tasks list --store sqlite:///{folder}/gridwarden.db{audit}
   open {folder}/report.html           # the report, with curves
-  gridwarden rules check              # the rule library""",
+  gridwarden rules check              # the rule library
+  gridwarden serve --help             # the console, on data of your own""",
     )

@@ -225,8 +225,8 @@ def names_seen(result: ReplayResult) -> set[str]:
     return {Path(source).name for source in result.counts}
 
 
-def print_summary(result: ReplayResult, *, stdout_taken: bool) -> None:
-    """Print counts, budgets and how long it took."""
+def print_summary(result: ReplayResult, *, stdout_taken: bool, hint: bool = True) -> None:
+    """Print counts, budgets and how long it took; `hint`: also how to go on when it was stopped."""
     from rich.console import Console
     from rich.table import Table
 
@@ -266,5 +266,5 @@ def print_summary(result: ReplayResult, *, stdout_taken: bool) -> None:
     console.print(say("done", rows=total, seconds=result.seconds, rate=rate), highlight=False)
     if result.resumed_at is not None:
         console.print(say("resumed", rows=result.resumed_at), highlight=False)
-    if not result.finished:
+    if hint and not result.finished:
         console.print(say("stopped"), highlight=False)

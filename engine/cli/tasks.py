@@ -172,7 +172,7 @@ def report(
     """Report what was found.
 
     KIND: rescued, safe_at_home, away (--until), in_hospital [--until], power_cut [--until],
-    meter_fault [--until], refused, wrong_address, confirmed_violation, approved_use (--until,
+    meter_fault [--until], refused, wrong_address, confirmed_violation, handled, approved_use (--until,
     --kw), new_appliance, duplicate.
     """
     from engine.outcomes import OutcomeError, Report

@@ -78,8 +78,13 @@ class Feed(Model):
     missing: float | None = Field(description="Share of expected readings, last slot.")
     rows: int
     quarantined: int
+    late: int = 0
+    duplicate: int = 0
+    delay_s: float | None = Field(None, description="Median, from stamp to arrival.")
     last: Time | None
-    spark: list[float | None]
+    spark: list[float | None] = Field(
+        description="24 hours: share of readings there; of sources and events, rows."
+    )
 
 
 class Happening(Model):
@@ -171,7 +176,8 @@ class Confusion(Model):
 
     outcomes: list[str]
     outcome_texts: dict[str, Text]
-    rules: list[str]
+    rules: list[str] = Field(description="Rules, or the detectors that speak in them.")
+    rule_texts: dict[str, Text] = Field(default_factory=dict)
     counts: list[list[int]] = Field(description="[outcome][rule]")
 
 
@@ -182,6 +188,7 @@ class Quality(Model):
     to: Time | None
     budgets: list[BudgetRow]
     confusion: Confusion
+    by_model: Confusion = Field(description="The same by detector.")
     sign_delay: Quantiles
     door_delay: Quantiles
     close_delay: Quantiles
@@ -202,6 +209,7 @@ class RuleInfo(Model):
     scope: str | None
     shadow: bool
     yaml: str | None
+    file: str = ""
     open: int
 
 
@@ -217,6 +225,10 @@ class RuleVersionInfo(Model):
     files: list[str]
     mine: bool
     has_report: bool
+    rehearsal: str = Field("", description="`running`, or what went wrong with the last dry run.")
+    from_: Time | None = Field(None, alias="from", description="In force from then on.")
+    tests_passed: int | None = None
+    tests_failed: int | None = None
 
 
 class RuleVersionDetail(RuleVersionInfo):
@@ -224,6 +236,7 @@ class RuleVersionDetail(RuleVersionInfo):
 
     yaml: dict[str, str]
     diff: list[DiffLine]
+    can_rehearse: bool = Field(False, description="There is history for a dry run.")
 
 
 class DiffLine(Model):

@@ -8,20 +8,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 import engine
+from engine import library
 from engine.config import Config
+from engine.console.rehearsals import History, Rehearsals, dropped
 from engine.console.schemas import Clock, PlaceRef, Text
+from engine.library import LibraryError
+from engine.opening import desk_of
 from engine.places import PlaceError, PlaceLayout
 from engine.roster import Worker
 from engine.store import Store
 from engine.store.rosters import PlaceRow
+from engine.store.versions import RuleVersion
 from rules.alerts import stamp
+from rules.loader import load
 from rules.model import RuleSet
+from rules.problems import RuleErrors
 
 if TYPE_CHECKING:
     from engine.curves import CurveReader
 
 NS = 1_000_000_000
+log = structlog.get_logger()
+
+RULES_S = 5.0
+"""How long the rules in force are taken from memory (wall clock)."""
 NAMES_S = 30.0
 """How long names of places and workers are taken from memory (wall clock)."""
 
@@ -57,6 +70,8 @@ class Console:
         The archive of series.
     simulated : Text or None
         Which data are simulated, for the banner.
+    history : callable, optional
+        What dry runs go over; default: the files of the watched folder.
     """
 
     def __init__(
@@ -69,12 +84,14 @@ class Console:
         curves: CurveReader | None = None,
         simulated: Text | None = None,
         zone: str = "Asia/Shanghai",
+        history: Callable[[], History | None] | None = None,
     ) -> None:
         self.store = store
         self.config = config
         self.settings = config.console
         self.clock = clock or EventClock()
-        self.rules = rules
+        self._rules = rules
+        self._rules_seen = 0.0
         self.curves = curves
         self.simulated = simulated
         self.zone = zone
@@ -82,8 +99,35 @@ class Console:
         self.layout = PlaceLayout(
             config.place.widths, config.place.levels, config.place.shard_level
         )
+        self.rehearsals = Rehearsals(store, config, history or (lambda: dropped(config)))
         self._lock = threading.Lock()
         self._names: tuple[float, Mapping[str, PlaceRow], Mapping[str, Worker]] | None = None
+
+    # -- rules --------------------------------------------------------------------------------------
+
+    @property
+    def rules(self) -> RuleSet | None:
+        """The rules in force: what the store says was activated last, else those of the start."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._rules_seen > RULES_S:
+                self._rules_seen = now
+                active = self.store.versions.active
+                if active is not None and (
+                    self._rules is None or active.version != self._rules.version
+                ):
+                    self._rules = self._taken_up(active) or self._rules
+            return self._rules
+
+    def _taken_up(self, active: RuleVersion) -> RuleSet | None:
+        """Return the rules of a version, and have the desk go by them."""
+        try:
+            found = library.with_budgets(load(dict(active.rules)), dict(active.budgets))
+        except (RuleErrors, LibraryError) as error:
+            log.error("rules_not_read", version=active.version, problem=str(error))
+            return None
+        self.store.desk = desk_of(found, self.config, self.zone)
+        return found
 
     # -- time -------------------------------------------------------------------------------------
 
@@ -141,6 +185,21 @@ class Console:
         except PlaceError:
             level = "unit"
         return PlaceRef(place=code, name=code, level=level)
+
+    def spoken(self, code: str) -> Text | None:
+        """Return how a sentence names a place, or None where only its code is known.
+
+        What lies within a grid and has no name is told by its number there.
+        """
+        row = self.places.get(code)
+        if row is not None:
+            return Text(zh=row.name, en=row.name)
+        grid = self.grid(code)
+        known = self.places.get(grid) if grid != code else None
+        if known is None:
+            return None
+        number = code[len(grid) :]
+        return Text(zh=f"{known.name}{number}号", en=f"{known.name} no. {number}")
 
     def path(self, code: str) -> list[PlaceRef]:
         """Return the places from the top down to one."""

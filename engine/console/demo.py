@@ -7,11 +7,19 @@ from pathlib import Path
 from engine import library
 from engine.config import Config
 from engine.console.context import Console, EventClock
+from engine.console.rehearsals import History
 from engine.console.schemas import Text
 from engine.console.serve import ServeError, Server, vault_of
 from engine.curves import CurveReader
-from engine.demo import DemoTown, Pace
-from engine.demo_desk import add_accounts, add_people, work_off
+from engine.demo import NIGHT_NS, DemoTown, Pace
+from engine.demo_desk import (
+    Colleagues,
+    add_accounts,
+    add_people,
+    read_truth,
+    viewers_worker,
+    work_off,
+)
 from engine.opening import open_store, snapshot_folder
 from engine.watched import curves_folder, enter_contacts
 
@@ -30,6 +38,15 @@ def open_demo(
         clock=EventClock(event_ns=pace.now_ns, speed=pace.running),
         rules=rules,
         curves=CurveReader(curves_folder(config, snapshots)),
+        history=lambda: History(
+            readings=town.readings,
+            meters=town.meters,
+            subjects=town.subjects,
+            events=(town.events,),
+            places=town.places,
+            workers=town.workers,
+            to_ns=pace.now_ns(),
+        ),
         simulated=Text(
             zh=f"演示：{town.simulated} 个对象为模拟，仅 {len(town.real)} 户（real-…）为真实读数（时间已平移）；"
             "人名、门牌、处置结果均为虚构。",
@@ -38,12 +55,14 @@ def open_demo(
         ),
     )
     now_ns = town.live_from_ns
-    work_off(opened, Path(town.truth), now_ns)
+    worker = viewers_worker(opened, now_ns)
+    colleagues = Colleagues(opened, read_truth(Path(town.truth)), worker, now_ns - NIGHT_NS)
+    work_off(colleagues, now_ns)
     enter_contacts(opened, town.contacts, now_ns)
     add_people(opened, now_ns)
-    accounts = add_accounts(opened, now_ns)
+    accounts = add_accounts(opened, now_ns, worker)
     try:
-        server = Server(console, "127.0.0.1", port)
+        server = Server(console, "127.0.0.1", port, also=colleagues.turn)
     except ServeError:
-        server = Server(console, "127.0.0.1", 0)
+        server = Server(console, "127.0.0.1", 0, also=colleagues.turn)
     return server, accounts

@@ -19,6 +19,7 @@ from engine.console.schemas import (
 )
 from engine.console.views import STEPS, Views, when
 from engine.hours import ns_of
+from engine.outcomes import KINDS
 from engine.tasks import Task, TaskEvent
 from rules.alerts import AlertChange, stamp
 
@@ -41,8 +42,22 @@ SIGNALS: Mapping[str, tuple[str, str]] = {
     "inactivity": ("没有生活迹象", "No sign of life"),
     "excess": ("用量没有停顿", "Use without a pause"),
     "production": ("生产对待机", "Production against standby"),
+    "daytime_load": ("白天出现新的负荷", "A new load by day"),
     "adjudicate": ("一片表计同时静默", "Meters of an area silent together"),
     "surge": ("次数高于往常", "More than usual"),
+    "repeat": ("同一地址反复发生", "The same again at one address"),
+    "occupancy": ("用量与活动时段高于往常", "Use and active hours above what is usual"),
+    "occupied": ("空置房里像有人住", "A vacant home is used as if lived in"),
+    "vacated": ("连日没有居住迹象", "No sign of anybody living there for days"),
+    "fade": ("用电逐步走低", "The load sinks"),
+    "decline": ("生活活动逐周减少", "Activity sinks week by week"),
+    "nights": ("昼夜颠倒", "Days and nights trade places"),
+    "seasonal": ("偏离同一时段的往常", "Away from what is usual at that hour"),
+    "limit": ("超过限值", "Beyond the limit"),
+    "changepoint": ("水平突然变化", "A sudden change of level"),
+    "shift": ("水平持续偏移", "A lasting change of level"),
+    "profile": ("一天的形状变了", "The day has another shape"),
+    "auto": ("多种方法一致认为异常", "Several methods agree"),
 }
 STEP_TEXTS: Mapping[str, tuple[str, str]] = {
     "sign": ("签收时限", "Limit: signed for"),
@@ -111,7 +126,7 @@ def ledger(change: AlertChange) -> Ledger:
     else:
         rows = [
             (
-                str(s.get("name", s.get("detector", ""))),
+                str(s.get("detector", s.get("name", ""))),
                 text_of(SIGNALS, str(s.get("detector", ""))),
                 s.get("evidence"),
             )
@@ -205,12 +220,70 @@ def timeline(
         "cancelled": ("预警撤销", "Called off"),
     }
     past += [
-        TimelineEntry(at=c.at, state="past", what=str(c.state), text=text_of(words, str(c.state)))
-        for c in changes
+        TimelineEntry(at=c.at, state="past", what=str(c.state), text=_changed(words, before, c))
+        for before, c in zip([None, *changes], changes, strict=False)
     ]
     past += [_happened(views, event) for event in history if event.action != "note" or event.why]
     past.sort(key=lambda e: ns_of(e.at) if e.at else 0)
     return [*past, *_to_come(views, task)]
+
+
+_LEVELS: Mapping[str, tuple[str, str]] = {
+    "red": ("红色", "red"),
+    "orange": ("橙色", "orange"),
+    "yellow": ("黄色", "yellow"),
+    "blue": ("蓝色", "blue"),
+}
+
+
+def _changed(
+    words: Mapping[str, tuple[str, str]], before: AlertChange | None, change: AlertChange
+) -> Text:
+    """Say what a change of an alert is: raised, to another level, over."""
+    level = text_of(_LEVELS, str(change.level))
+    if str(change.state) != "firing":
+        return text_of(words, str(change.state))
+    if before is None or str(before.state) != "firing":
+        return Text(zh=f"发出预警，{level.zh}", en=f"Raised, {level.en}")
+    if before.level != change.level:
+        return Text(zh=f"预警升为{level.zh}", en=f"The alert is {level.en} now")
+    return text_of(NOTES, "alert_changed")
+
+
+_PASSED_ON = ("dispatch", "escalate", "reassign")
+_RESULTS: Mapping[str, tuple[str, str]] = {
+    "reached": ("已接通", "reached"),
+    "no_answer": ("未接", "no answer"),
+    "busy": ("占线", "busy"),
+    "wrong_number": ("号码不对", "wrong number"),
+    "message_sent": ("短信已发", "message sent"),
+    "safe": ("确认平安", "all is well"),
+}
+_WHOM: Mapping[str, tuple[str, str]] = {
+    "resident": ("本人", "resident"),
+    "family": ("家属", "family"),
+}
+
+
+def _more(views: Views, event: TaskEvent) -> Text | None:
+    """Return what a line of a task's history adds: to whom, with what result, what was found."""
+    detail = msgspec.json.decode(event.detail)
+    if event.action in _PASSED_ON:
+        label = views.console.worker_label(detail.get("assignee", detail.get("to")))
+        queue = text_of(LADDER, str(detail.get("queue", "")))
+        return label or (queue if queue.zh else None)
+    if event.action == "contact":
+        whom, result = (
+            text_of(_WHOM, detail.get("who", "")),
+            text_of(_RESULTS, detail.get("result", "")),
+        )
+        return Text(zh=f"{whom.zh}{result.zh}", en=f"{whom.en}, {result.en}")
+    if event.action == "report" and not views.who.wall:
+        kind = KINDS.get(str(detail.get("outcome", "")))
+        return None if kind is None else Text(zh=kind.zh, en=kind.en)
+    if event.action in ("sign", "arrive"):
+        return views.console.worker_label(event.by) if event.by in views.console.workers else None
+    return None
 
 
 def _happened(views: Views, event: TaskEvent) -> TimelineEntry:
@@ -219,6 +292,9 @@ def _happened(views: Views, event: TaskEvent) -> TimelineEntry:
     if event.action == "call":
         who = str(msgspec.json.decode(event.detail).get("who", "call"))
         text = text_of({**ACTIONS, **CALLED}, who)
+    more = _more(views, event)
+    if more is not None:
+        text = Text(zh=f"{text.zh}：{more.zh}", en=f"{text.en}: {more.en}")
     label = views.console.worker_label(event.by) if event.by in views.console.workers else None
     mark = {"yellow_mark": "yellow", "red_mark": "red"}.get(event.why, "")
     return TimelineEntry(
@@ -246,7 +322,8 @@ def _to_come(views: Views, task: Task | None) -> list[TimelineEntry]:
             mark=limit.mark,
         )
         for limit in views.limits(task)
-        if limit.done_at is None
+        # What has passed unkept is told by its red mark.
+        if limit.done_at is None and ns_of(limit.at) > views.now_ns
     ]
     coming += _calls_to_come(views, task)
     return [now, *sorted(coming, key=lambda e: ns_of(e.at) if e.at else 0)]

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from engine.console.boards import Feed
 from engine.console.context import Console
 from engine.console.schemas import Text
 from engine.curves import Ring
-from engine.store import schema_console as tc
 from rules.alerts import stamp
 
 NS = 1_000_000_000
 SPARK = 24
 LATE, BROKEN = 0.10, 0.60
 """Missing shares from which a class is called late, and broken."""
-_NAMES = {"electricity": ("电表", "Power"), "water": ("水表", "Water"), "gas": ("燃气", "Gas")}
+SILENT_S = 12 * 3_600
+"""A source of readings of which nothing came for so long is called broken."""
+_NAMES = {
+    "electricity": ("电表", "Power"), "water": ("水表", "Water"), "gas": ("燃气", "Gas"),
+    "heat": ("热表", "Heat"), "pm25": ("扬尘 PM2.5", "Dust PM2.5"), "pm10": ("扬尘 PM10", "Dust PM10"),
+    "noise": ("噪声", "Noise"),
+}  # fmt: skip
+_SOURCES = {
+    "readings": ("读数", "Readings"),
+    "readings-real": ("读数（真实住户）", "Readings (real homes)"),
+}
+_EVENTS = {
+    "complaint": ("12345 热线", "Hotline 12345"), "police_call": ("非警务警情", "Police calls"),
+    "vehicle_gate": ("车辆卡口", "Vehicle gates"), "weather": ("气象", "Weather"),
+    "absence": ("外出登记", "Absences"), "report": ("随手报", "Reports"),
+    "power_cut": ("停电公告", "Power cuts"), "maintenance": ("检修公告", "Maintenance"),
+}  # fmt: skip
 
 
 def feeds(console: Console) -> list[Feed]:
@@ -112,26 +123,29 @@ def _class(ring: Ring, now_ns: int) -> Feed:
 
 
 def _sources(console: Console, now_ns: int) -> list[Feed]:
-    with console.store.database.read() as connection:
-        rows = connection.execute(select(tc.feeds).order_by(tc.feeds.c.name)).all()
+    """Return sources and kinds of events, as the pipeline told them."""
     found = []
-    for row in rows:
-        body: dict[str, Any] = msgspec.json.decode(row.body)
-        last = body.get("last_ns")
-        name = row.name.rpartition("/")[2]
+    for row in console.store.feeds.list():
+        events = row.kind == "events"
+        zh, en = (_EVENTS if events else _SOURCES).get(row.name, (row.name, row.name))
+        lag_s = (now_ns - row.last_ns) / NS
         found.append(
             Feed(
-                name=name,
-                label=Text(zh=name, en=name),
-                kind="events" if row.kind == "events" else "source",
-                state="ok" if last else "never",
-                lag_s=None if last is None else max((now_ns - last) / NS, 0.0),
+                name=row.name,
+                label=Text(zh=zh, en=en),
+                kind="events" if events else "source",
+                # Events come when they come: only readings can be missed.
+                state="broken" if not events and lag_s > SILENT_S else "ok",
+                lag_s=max(lag_s, 0.0),
                 expected=None,
                 missing=None,
-                rows=int(body.get("rows", 0)),
-                quarantined=int(body.get("quarantined", 0)),
-                last=None if last is None else stamp(last),
-                spark=[],
+                rows=row.rows,
+                quarantined=row.quarantined,
+                late=row.late,
+                duplicate=row.duplicate,
+                delay_s=row.delay_s,
+                last=stamp(row.last_ns),
+                spark=[float(n) for n in row.hours],
             )
         )
     return found

@@ -6,6 +6,8 @@ import bisect
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import func, select
 
 from engine.console.boards import HourCount, Kpi
@@ -82,20 +84,20 @@ def _open_at(console: Console, scope: Sequence[str], moments: Sequence[int]) -> 
 
 
 def kpis(
-    console: Console, scope: Sequence[str], now_ns: int, tasks: Sequence[Task],
+    console: Console, scope: Sequence[str], now_ns: int, open_now: int, tasks: Sequence[Task],
     complete: float | None, complete_spark: Sequence[float | None],
 ) -> list[Kpi]:  # fmt: skip
     """Return the strip of figures, in its fixed order."""
     moments = [now_ns - (HOURS - 1 - i) * HOUR_NS for i in range(HOURS)]
-    open_at = _open_at(console, scope, moments)
+    open_at = [*_open_at(console, scope, moments)[:-1], float(open_now)]
     lives = _lives(console, scope, now_ns - 7 * DAY_NS)
     return [
         _open(open_at),
         _to_sign(tasks, lives, moments, now_ns),
-        _overdue(tasks, now_ns),
-        _sign_time(lives),
-        _in_time(lives, now_ns),
-        _confirmed(console, scope, now_ns),
+        _overdue(tasks, lives, moments, now_ns),
+        _sign_time(lives, moments),
+        _in_time(lives, moments, now_ns),
+        _confirmed(console, scope, moments, now_ns),
         Kpi(
             name="complete",
             label=Text(zh="数据完整率", en="Data complete"),
@@ -153,7 +155,9 @@ def _to_sign(
     )
 
 
-def _overdue(tasks: Sequence[Task], now_ns: int) -> Kpi:
+def _overdue(
+    tasks: Sequence[Task], lives: Sequence[Any], moments: Sequence[int], now_ns: int
+) -> Kpi:
     late = [task for task in tasks if mark(task, now_ns) == "red"]
     worst = {level: sum(task.level == level for task in late) for level in ("red", "orange")}
     words = {"red": ("红", "red"), "orange": ("橙", "orange")}
@@ -170,13 +174,29 @@ def _overdue(tasks: Sequence[Task], now_ns: int) -> Kpi:
         value=float(len(late)),
         unit=_COUNT,
         note=note,
-        spark=[],
+        spark=[
+            *(float(sum(_was_late(r, m) for r in lives)) for m in moments[:-1]),
+            float(len(late)),
+        ],
     )
 
 
-def _sign_time(lives: Sequence[Any]) -> Kpi:
+def _was_late(life: Any, at_ns: int) -> bool:
+    """Return whether a task's limit for signing, or for closing, had passed unkept at a time."""
+    if life.opened_ns > at_ns or life.state == "cancelled":
+        return False
+    signing = life.sign_by_ns is not None and life.sign_by_ns <= at_ns
+    closing = life.close_by_ns is not None and life.close_by_ns <= at_ns
+    return (signing and (life.signed_ns or at_ns + 1) > at_ns) or (
+        closing and (life.closed_ns or at_ns + 1) > at_ns
+    )
+
+
+def _sign_time(lives: Sequence[Any], moments: Sequence[int]) -> Kpi:
     took = [(r.signed_ns - r.opened_ns) / (60 * NS) for r in lives if r.signed_ns is not None]
     p50, p90 = quantile(took, 0.5), quantile(took, 0.9)
+    signed = np.array([r.signed_ns for r in lives if r.signed_ns is not None], np.int64)
+    minutes = np.array(took)
     return Kpi(
         name="sign_time",
         label=Text(zh="签收用时", en="Sign-for time"),
@@ -186,11 +206,19 @@ def _sign_time(lives: Sequence[Any]) -> Kpi:
         p90=None if p90 is None else round(p90, 1),
         window_s=7 * 86_400,
         of=len(took),
-        spark=[],
+        spark=[_median(minutes[signed <= m]) for m in moments],
     )
 
 
-def _in_time(lives: Sequence[Any], now_ns: int) -> Kpi:
+def _median(values: NDArray[np.float64]) -> float | None:
+    return None if not len(values) else round(float(np.median(values)), 1)
+
+
+def _share(good: int, of: int) -> float | None:
+    return round(100 * good / of, 1) if of else None
+
+
+def _in_time(lives: Sequence[Any], moments: Sequence[int], now_ns: int) -> Kpi:
     """Return the share of tasks closed before their limit, of those whose limit or end has come."""
     ended = [
         r for r in lives
@@ -198,6 +226,8 @@ def _in_time(lives: Sequence[Any], now_ns: int) -> Kpi:
                                           (r.close_by_ns <= now_ns and r.state != "cancelled"))
     ]  # fmt: skip
     good = sum(r.closed_ns is not None and r.closed_ns <= r.close_by_ns for r in ended)
+    ends = [(min(r.closed_ns or r.close_by_ns, r.close_by_ns), r.closed_ns is not None
+             and r.closed_ns <= r.close_by_ns) for r in ended]  # fmt: skip
     return Kpi(
         name="closed_in_time",
         label=Text(zh="按时结案率", en="Closed in time"),
@@ -208,29 +238,33 @@ def _in_time(lives: Sequence[Any], now_ns: int) -> Kpi:
         count=good,
         of=len(ended),
         window_s=7 * 86_400,
-        spark=[],
+        spark=[
+            _share(sum(k and e <= m for e, k in ends), sum(e <= m for e, _ in ends))
+            for m in moments
+        ],
     )
 
 
-def _confirmed(console: Console, scope: Sequence[str], now_ns: int) -> Kpi:
+def _confirmed(console: Console, scope: Sequence[str], moments: Sequence[int], now_ns: int) -> Kpi:
     o, k = t.outcomes.c, t.tasks.c
     query = (
-        select(o.verdict, func.count())
+        select(o.ts_ns, o.verdict)
         .join(t.tasks, k.task_id == o.task_id)
-        .where(o.ts_ns >= now_ns - 30 * DAY_NS, within(k.place, scope))
-        .group_by(o.verdict)
+        .where(o.ts_ns >= now_ns - 30 * DAY_NS, o.verdict != "unknown", within(k.place, scope))
     )
     with console.store.database.read() as connection:
-        counts = {verdict: int(n) for verdict, n in connection.execute(query)}
-    of = counts.get("confirmed", 0) + counts.get("false", 0)
+        rows = connection.execute(query).all()
+    at_ns = np.array([row.ts_ns for row in rows], np.int64)
+    right = np.array([row.verdict == "confirmed" for row in rows], np.bool_)
+    count, of = int(right.sum()), len(rows)
     return Kpi(
         name="confirmed",
         label=Text(zh="查实率", en="Confirmed rate"),
-        value=round(100 * counts.get("confirmed", 0) / of, 1) if of else None,
+        value=_share(count, of),
         unit=Text(zh="%", en="%"),
         note=None if of else Text(zh="有第一份结果后显示", en="after the first outcome"),
-        count=counts.get("confirmed", 0),
+        count=count,
         of=of,
         window_s=30 * 86_400,
-        spark=[],
+        spark=[_share(int(right[at_ns <= m].sum()), int((at_ns <= m).sum())) for m in moments],
     )

@@ -6,7 +6,6 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,12 +22,12 @@ from engine.console.security import Who
 from engine.console.views import when
 from engine.roster import Worker, on_shift
 from engine.store import register
-from engine.store import schema as t
 from engine.store import schema_console as tc
-from engine.store.books import audit_row
 from engine.store.database import How, write
 from engine.store.questions import within
+from engine.store.silences import SilenceRow
 from rules.alerts import stamp
+from rules.silences import SilenceError
 
 NS = 1_000_000_000
 LONGEST_SILENCE_DAYS = 31
@@ -51,55 +50,38 @@ def topics() -> list[TopicInfo]:
 # -- silences -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SilenceRow:
-    """A silence as the store has it."""
-
-    silence_id: str
-    rule: str | None
-    place: str | None
-    subject_id: str | None
-    from_ns: int
-    until_ns: int
-    by: str
-    why: str
-    revoked_ns: int | None
-
-
 def silences(console: Console) -> list[SilenceRow]:
     """Return all silences, those that end last first."""
-    query = select(tc.silences).order_by(tc.silences.c.until_ns.desc(), tc.silences.c.silence_id)
-    with console.store.database.read() as connection:
-        return [SilenceRow(*row) for row in connection.execute(query.limit(1_000))]
+    return list(console.store.silences.list())[:1_000]
 
 
 def silence_seen(console: Console, who: Who, row: SilenceRow) -> bool:
     """Return whether a silence touches the asker's places."""
-    place = row.place or ""
-    if row.subject_id is not None:
-        known = console.store.questions.subjects_of([row.subject_id]).get(row.subject_id)
+    place = row.silence.place or ""
+    subject = row.silence.subject_id
+    if subject is not None:
+        known = console.store.questions.subjects_of([subject]).get(subject)
         if known is None:
             return "" in who.scope
         place = known.place
-    return who.sees(place) or any(
-        code.startswith(place) for code in who.scope if row.subject_id is None
-    )
+    return who.sees(place) or any(code.startswith(place) for code in who.scope if subject is None)
 
 
 def silence_view(console: Console, row: SilenceRow) -> Silence:
     """Return a silence as the API shows it."""
     now_ns = console.now_ns()
+    one = row.silence
     return Silence(
-        silence_id=row.silence_id,
-        rule=row.rule,
-        place=None if row.place is None else console.place(row.place),
-        subject_id=row.subject_id,
-        **{"from": stamp(row.from_ns)},
-        until=stamp(row.until_ns),
-        by=row.by,
-        why=row.why,
-        revoked_at=when(row.revoked_ns),
-        holds=row.revoked_ns is None and row.from_ns <= now_ns < row.until_ns,
+        silence_id=one.silence_id,
+        rule=one.rules[0] if one.rules else None,
+        place=None if one.place is None else console.place(one.place),
+        subject_id=one.subject_id,
+        **{"from": stamp(one.from_ns)},
+        until=stamp(one.until_ns),
+        by=one.author,
+        why=one.reason,
+        revoked_at=when(row.ended_ns),
+        holds=one.from_ns <= now_ns < row.end_ns,
     )
 
 
@@ -122,32 +104,19 @@ def add_silence(
         raise ApiError("refused", f"silence: rule {rule!r} is unknown")
     if known is not None and known.hard_danger:
         raise ApiError("refused", f"silence: {rule!r} is about danger to life; enter an absence")
-    row = SilenceRow(
-        silence_id or "s-" + secrets.token_hex(8), rule, place, subject, now_ns, until_ns, by, why,
-        None,
-    )  # fmt: skip
-    values = {name: getattr(row, name) for name in SilenceRow.__slots__}
-    with console.store.database.write() as connection:
-        if write(connection, tc.silences, [values], How.NEW):
-            detail = {"rule": rule, "place": place, "until": stamp(until_ns), "why": why}
-            line = audit_row(by, now_ns, "silence_added", subject or place or rule or "", detail)
-            write(connection, t.audit_log, [line])
-    return next(s for s in silences(console) if s.silence_id == row.silence_id)
+    try:
+        made = console.store.silences.add(
+            from_ns=now_ns, until_ns=until_ns, author=by, reason=why, at_ns=now_ns, rule=rule,
+            subject_id=subject, place=place, silence_id=silence_id,
+        )  # fmt: skip
+    except SilenceError as error:
+        raise ApiError("refused", str(error)) from None
+    return next(s for s in silences(console) if s.silence.silence_id == made.silence_id)
 
 
 def end_silence(console: Console, silence_id: str, *, by: str) -> SilenceRow:
     """End a silence; twice changes nothing."""
-    now_ns = console.now_ns()
-    c = tc.silences.c
-    with console.store.database.write() as connection:
-        connection.execute(
-            update(tc.silences)
-            .where(c.silence_id == silence_id, c.revoked_ns.is_(None))
-            .values(revoked_ns=now_ns)
-        )
-        line = audit_row(by, now_ns, "silence_ended", silence_id, {})
-        write(connection, t.audit_log, [line])
-    return next(s for s in silences(console) if s.silence_id == silence_id)
+    return console.store.silences.end(silence_id, by=by, at_ns=console.now_ns())
 
 
 # -- incidents ------------------------------------------------------------------------------------

@@ -208,9 +208,10 @@ class LookRequest(Model):
 
 
 class Proposal(Model):
-    """Rule files proposed to take the place of those in force."""
+    """Rule files proposed to take the place of those in force of the same name, or to be added."""
 
     files: Annotated[
         dict[str, Annotated[str, Field(max_length=200_000)]], Field(min_length=1, max_length=200)
     ]
+    whole: bool = Field(False, description="These are all files; others in force are dropped.")
     note: Note = ""

@@ -28,6 +28,8 @@ from rules.alerts import AlertChange, stamp
 NS = 1_000_000_000
 HOUR_NS, DAY_NS = 3_600 * NS, 86_400 * NS
 RASTER_DAYS = 10
+LEAD_NS = 4 * HOUR_NS
+"""How much of the time before a silence its curve shows."""
 UNITS = {"electricity": "kWh", "water": "l", "gas": "m³"}
 _THRESHOLDS = {"electricity": "threshold_kwh", "water": "threshold_l", "gas": "threshold_m3"}
 
@@ -39,9 +41,17 @@ def midnight(ns: int, zone: str) -> int:
 
 
 def alert_window(console: Console, changes: Sequence[AlertChange], days: int) -> tuple[int, int]:
-    """Return what an alert's page shows: the whole local days up to when it was raised."""
-    end = midnight(ns_of(changes[0].raised_at), console.zone) + DAY_NS
-    return end - days * DAY_NS, end
+    """Return what an alert's page shows: the whole local days up to when it was raised.
+
+    One day of what began the evening before begins then: the last sign of life is to be seen.
+    """
+    raised_ns, onset_ns = ns_of(changes[0].raised_at), ns_of(changes[0].onset)
+    end = midnight(raised_ns, console.zone) + DAY_NS
+    start = end - days * DAY_NS
+    if days == 1 and start - DAY_NS < onset_ns < start + LEAD_NS:
+        start = onset_ns // HOUR_NS * HOUR_NS - LEAD_NS
+        end = max(start + DAY_NS, raised_ns // HOUR_NS * HOUR_NS + 2 * HOUR_NS)
+    return start, end
 
 
 def curves_of(
@@ -186,7 +196,10 @@ def _summary(found: Sequence[Series], alert: AlertChange | None) -> Text:
         return Text(zh=alert.reason.get("zh", ""), en=alert.reason.get("en", ""))
     if not found:
         return Text(zh="没有可显示的读数。", en="No readings to show.")
-    missing = float(np.mean([np.isnan(s.values).mean() for s in found]))
+    # Of what could be there by now: the future is not missing.
+    past = [s.values[s.from_ns + np.arange(len(s.values)) * s.interval_s * NS < s.newest_ns]
+            for s in found]  # fmt: skip
+    missing = float(np.mean([np.isnan(v).mean() for v in past if len(v)] or [0.0]))
     zh = "、".join(dict.fromkeys(_UTILITIES.get(s.utility, (s.utility,))[0] for s in found))
     en = ", ".join(dict.fromkeys(s.utility for s in found))
     return Text(

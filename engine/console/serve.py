@@ -96,9 +96,14 @@ class Server:
         Where to listen; port 0 takes a free one.
     escalate : bool
         Whether to turn the clock of tasks, too.
+    also : callable, optional
+        What else is due at each turn of that clock; takes event time.
     """
 
-    def __init__(self, console: Console, host: str, port: int, *, escalate: bool = True) -> None:
+    def __init__(
+        self, console: Console, host: str, port: int, *, escalate: bool = True,
+        also: Callable[[int], object] | None = None,
+    ) -> None:  # fmt: skip
         self.console = console
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
@@ -119,6 +124,7 @@ class Server:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._escalate = escalate
+        self._also = also
 
     def start(self) -> None:
         """Serve in a thread of its own, until :meth:`close`."""
@@ -161,7 +167,10 @@ class Server:
         escalator = Escalator(self.console.store, holder, settings=self.console.settings)
         while not self._stop.wait(TURN_S):
             try:
-                escalator.turn(self.console.now_ns())
+                now_ns = self.console.now_ns()
+                escalator.turn(now_ns)
+                if self._also is not None:
+                    self._also(now_ns)
             except StoreError as error:
                 log.warning("escalation_waits", problem=str(error))
             except Exception as error:

@@ -96,6 +96,16 @@ class Views:
         """Return the path down to a place."""
         return self.console.path(self.console.grid(code) if self.who.wall else code)
 
+    def sentence(self, reason: Mapping[str, str], place: str) -> Mapping[str, str]:
+        """Return an alert's sentence with the place's name where the engine wrote its code."""
+        zh, en = reason.get("zh", ""), reason.get("en", "")
+        if place not in zh and place not in en:
+            return reason
+        name = self.console.spoken(place)
+        if name is None:
+            return reason
+        return {"zh": zh.replace(place, name.zh), "en": en.replace(place, name.en)}
+
     def count(self, n: int) -> int | None:
         """Return a count of people, or None where a wall may not show it."""
         return None if self.who.wall and 0 < n < SMALL else n
@@ -111,7 +121,7 @@ class Views:
         self, change: AlertChange, task: Task | None, subject: SubjectRow | None
     ) -> AlertSummary:
         """Return an alert as lists show it."""
-        reason, quiet_if = split_reason(change.reason)
+        reason, quiet_if = split_reason(self.sentence(change.reason, change.place))
         wall = self.who.wall
         return AlertSummary(
             alert_id=change.alert_id,
@@ -188,8 +198,8 @@ class Views:
         self, task: Task, subject: SubjectRow | None, change: AlertChange | None = None
     ) -> TaskSummary:
         """Return a task as lists show it; with its alert the sentence is in two parts."""
-        sentence = {"zh": task.reason_zh, "en": task.reason_en}
-        reason, quiet_if = split_reason(change.reason if change else sentence)
+        told = change.reason if change else {"zh": task.reason_zh, "en": task.reason_en}
+        reason, quiet_if = split_reason(self.sentence(told, task.place))
         wall = self.who.wall
         outcome = task.outcome and ("closed" if wall else task.outcome)
         brief = self.brief(task)
@@ -277,20 +287,26 @@ def absence(row: AbsenceRow, now_ns: int) -> Absence:
 
 HOME_FIRST = (
     "safe_at_home", "away", "rescued", "in_hospital", "refused", "power_cut", "meter_fault",
-    "wrong_address", "duplicate", "new_appliance",
+    "wrong_address", "duplicate", "new_appliance", "handled",
 )  # fmt: skip
 PLANT_FIRST = (
     "confirmed_violation", "approved_use", "meter_fault", "power_cut", "refused", "wrong_address",
-    "duplicate", "new_appliance",
+    "duplicate", "new_appliance", "handled",
+)  # fmt: skip
+PLACE_FIRST = (
+    "handled", "confirmed_violation", "power_cut", "meter_fault", "wrong_address", "duplicate",
+    "refused",
 )  # fmt: skip
 
 
 def outcome_kinds(subject_kind: str | None = None) -> list[OutcomeKind]:
-    """Return what can be reported of a kind of subject, the commonest first."""
-    plant = subject_kind is not None and "plant" in subject_kind
-    names: Sequence[str] = PLANT_FIRST if plant else HOME_FIRST
+    """Return all that can be reported, or of a kind of subject (``place``: of none), commonest first."""
     if subject_kind is None:
-        names = tuple(KINDS)
+        names: Sequence[str] = tuple(KINDS)
+    elif subject_kind == "place":
+        names = PLACE_FIRST
+    else:
+        names = PLANT_FIRST if "plant" in subject_kind else HOME_FIRST
     return [
         OutcomeKind(
             kind=name,
@@ -301,5 +317,4 @@ def outcome_kinds(subject_kind: str | None = None) -> list[OutcomeKind]:
             longest_days=KINDS[name].longest_s // DAY_S or None,
         )
         for name in names
-        if name in KINDS
     ]

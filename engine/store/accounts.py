@@ -204,7 +204,10 @@ class Accounts:
                 connection.execute(
                     update(t.accounts).where(t.accounts.c.name == name).values(**values)
                 )
-            if not any("admin" in a.roles and not a.disabled for a in _all(connection)):
+            mattered = {"roles", "disabled"} & values.keys()
+            if mattered and not any(
+                "admin" in a.roles and not a.disabled for a in _all(connection)
+            ):
                 raise AccountError("nobody would be left to administer: keep one admin")
             if values.keys() - {"language", "theme"}:
                 connection.execute(delete(t.sessions).where(t.sessions.c.account == name))

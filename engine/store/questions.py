@@ -69,6 +69,8 @@ class AlertQuery:
     scope: tuple[str, ...]
     now_ns: int
     states: tuple[str, ...] = ("firing",)
+    unfinished: bool = False
+    """Also alerts that have ended while somebody still has to do something about them."""
     levels: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     place: str = ""
@@ -200,9 +202,15 @@ class Questions:
     def _filter_alerts(self, query: Select[Any], q: AlertQuery) -> Select[Any]:
         a, k = t.alerts.c, t.tasks.c
         query = query.where(within(a.place, q.scope))
-        for column, values in ((a.state, q.states), (a.level, q.levels), (a.rule, q.rules)):
+        for column, values in ((a.level, q.levels), (a.rule, q.rules)):
             if values:
                 query = query.where(column.in_(values))
+        if q.states:
+            asked = a.state.in_(q.states)
+            # Of the alerts of one task the first stands for it once none fires any more.
+            silent = k.alerts <= k.alerts_resolved + k.alerts_cancelled
+            left = k.state.in_(_OPEN) & silent & (k.alert_id == a.alert_id)
+            query = query.where(asked | func.coalesce(left, False) if q.unfinished else asked)
         if q.place:
             query = query.where(a.place.startswith(q.place, autoescape=True))
         if q.subject:

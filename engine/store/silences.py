@@ -49,8 +49,11 @@ class Silences:
         rule: str | None = None,
         subject_id: str | None = None,
         place: str | None = None,
+        silence_id: str | None = None,
     ) -> Silence:
         """Keep alerts from sending people for a while; the same again changes nothing.
+
+        Without an id of its own a silence is what it says: the same words are the same silence.
 
         Raises
         ------
@@ -60,12 +63,13 @@ class Silences:
         parts = (rule or "", subject_id or "", place or "", str(from_ns), str(until_ns), author)
         digest = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
         silence = Silence(
-            silence_id=f"s-{digest[:12]}", from_ns=from_ns, until_ns=until_ns, author=author,
+            silence_id=silence_id or f"s-{digest[:12]}", from_ns=from_ns, until_ns=until_ns, author=author,
             reason=reason, rules=(rule,) if rule else (), subject_id=subject_id, place=place,
         )  # fmt: skip
         with self._database.write() as connection:
-            if _row(connection, silence.silence_id) is not None:
-                return silence
+            known = _row(connection, silence.silence_id)
+            if known is not None:
+                return known.silence
             row = {
                 "silence_id": silence.silence_id,
                 "rule": rule,

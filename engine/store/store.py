@@ -20,6 +20,7 @@ from engine.store.books import Books, Outbox
 from engine.store.database import Database, How, chunks, connect, migrate, write
 from engine.store.deliveries import Deliveries
 from engine.store.errors import DeterminismViolation, SnapshotConflict, StaleEpoch, StoreError
+from engine.store.feeds import Feeds
 from engine.store.people import People, Vault
 from engine.store.questions import Questions
 from engine.store.register import Register
@@ -90,6 +91,7 @@ class Store:
         self.questions = Questions(database)
         self.versions = Versions(database)
         self.silences = Silences(database)
+        self.feeds = Feeds(database)
         self.tasks = Tasks(database, desk, self.rosters)
 
     @classmethod

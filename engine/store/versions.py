@@ -114,6 +114,22 @@ class Versions:
             _tell(connection, author, at_ns, "rules_proposed", version, {"note": note})
             return known is None
 
+    def rehearsed(self, version: str, dry_run: Mapping[str, Any], *, by: str, at_ns: int) -> None:
+        """Keep a dry run with the version that it is of.
+
+        Raises
+        ------
+        ApprovalError
+            If there is no such version, or the dry run is of other rules.
+        """
+        told = dry_run.get("new", {}).get("version")
+        if told != version:
+            raise ApprovalError(f"rules {version}: the dry run is of {told}")
+        with self._database.write() as connection:
+            _needed(connection, version)
+            _set(connection, version, dry_run=compact(dry_run))
+            _tell(connection, by, at_ns, "rules_rehearsed", version, {})
+
     def approve(
         self, version: str, *, by: str, at_ns: int, from_ns: int, unrehearsed: bool = False
     ) -> RuleVersion:

@@ -130,7 +130,7 @@ def version(name: str) -> dict[str, Any]:
         (" ", 23, 23, "unless:"),
         ("+", None, 24, "  - away.habit(subject, weekday) > 0.6"),
     ]
-    return boards.RuleVersionDetail.model_validate({**_version(name, "proposed"), "yaml": {"elderly-silence.yaml": "rule: x\n"}, "diff": [{"file": "elderly-silence.yaml", "op": o, "old": a, "new": b, "text": t} for o, a, b, t in lines]}).model_dump()  # fmt: skip
+    return boards.RuleVersionDetail.model_validate({**_version(name, "proposed"), "yaml": {"elderly-silence.yaml": "rule: x\n"}, "diff": [{"file": "elderly-silence.yaml", "op": o, "old": a, "new": b, "text": t} for o, a, b, t in lines]}).model_dump(by_alias=True)  # fmt: skip
 
 
 def dry_run(name: str) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def quality() -> dict[str, Any]:
                      "realised": realised, "low": realised and realised * 0.7, "high": realised and realised * 1.35, "verdict": ["held", "held", "over", "too_few"][i], "delay": QUANTILES})  # fmt: skip
     confusion = {"outcomes": ["rescued", "safe_at_home", "away", "power_cut"], "outcome_texts": {"rescued": text("已救助", "rescued"), "safe_at_home": text("在家平安", "safe at home"), "away": text("外出", "away"), "power_cut": text("停电", "power cut")},
                  "rules": list(RULES.values()), "counts": [[9, 0, 0, 0], [31, 0, 2, 0], [88, 0, 6, 1], [4, 1, 0, 47]]}  # fmt: skip
-    return boards.Quality.model_validate({"from": ago(days=90), "to": ago(), "budgets": rows, "confusion": confusion, "sign_delay": QUANTILES, "door_delay": QUANTILES, "close_delay": QUANTILES, "recall": {}}).model_dump(by_alias=True)  # fmt: skip
+    return boards.Quality.model_validate({"from": ago(days=90), "to": ago(), "budgets": rows, "confusion": confusion, "by_model": {**confusion, "rules": ["inactivity", "production", "occupied", "fade"]}, "sign_delay": QUANTILES, "door_delay": QUANTILES, "close_delay": QUANTILES, "recall": {}}).model_dump(by_alias=True)  # fmt: skip
 
 
 def outcomes() -> list[Any]:

@@ -132,8 +132,12 @@ def test_a_changed_task_changes_its_row(console: Any) -> None:
         page,
         f"document.querySelector('.arow[data-id={a['alert_id']}]').innerText.includes('已签收')",
     )
+    # The alert is over, but somebody is still on the way: it goes once nothing is left to do.
     resolved = {**a, "state": "resolved", "seq": 2}
     fake.push("alert", {"alert": resolved})
+    page.wait_for_selector(f".arow[data-id={a['alert_id']}] >> text=已解除")
+    a["task"]["state"] = "closed"
+    fake.push("task", {"task": fake.district.task(a)})
     page.wait_for_selector(f".arow[data-id={a['alert_id']}]", state="detached")
 
 

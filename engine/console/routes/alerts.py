@@ -50,7 +50,7 @@ OrWall = Annotated[Who, Depends(Allow(*READERS, wall=True))]
 def alerts(
     console: Here,
     who: OrWall,
-    state: Annotated[list[AlertState], Query(max_length=3)] = ["firing"],  # noqa: B006  read only
+    state: Annotated[list[AlertState], Query(max_length=3)] = [],  # noqa: B006  read only
     level: Annotated[list[Level], Query(max_length=4)] = [],  # noqa: B006
     rule: Words = [],  # noqa: B006
     place: PlaceCode = "",
@@ -64,13 +64,17 @@ def alerts(
     cursor: Cursor = "",
     limit: Limit = 100,
 ) -> Page[AlertSummary]:
-    """List alerts: level, then unsigned, then the time left; or the newest first."""
+    """List alerts: level, then unsigned, then the time left; or the newest first.
+
+    Without `state` those that are open: they fire, or their task is not finished.
+    """
     newest = sort == "newest"
     kinds = (int, str) if newest else (int, int, int, str)
     query = AlertQuery(
         scope=who.scope,
         now_ns=console.now_ns(),
-        states=tuple(state),
+        states=tuple(state) or ("firing",),
+        unfinished=not state,
         levels=tuple(level),
         rules=tuple(rule),
         place=place,

@@ -41,7 +41,7 @@ def board(
     views = Views(console, who)
     now_ns = views.now_ns
     alerts = console.store.questions.alerts(
-        AlertQuery(scope=scope, now_ns=now_ns, limit=20_000, newest=True)
+        AlertQuery(scope=scope, now_ns=now_ns, unfinished=True, limit=20_000, newest=True)
     )
     tasks = console.store.questions.open_tasks(scope)
     share, spark, watched, unseen = complete(console)
@@ -66,7 +66,7 @@ def board(
         on_duty=duty,
         workers=len(mine),
         per_worker=round(len(tasks) / duty, 1) if duty else None,
-        kpis=kpis(console, scope, now_ns, tasks, share, spark),
+        kpis=kpis(console, scope, now_ns, len(alerts), tasks, share, spark),
         tiles=_tiles(console, views, grids, alerts, tasks, scope),
         queues=_queues(console, views, tasks),
         feeds=feeds(console),
@@ -199,7 +199,7 @@ def _happenings(console: Console, views: Views, scope: Sequence[str]) -> list[Ha
     found = console.store.questions.newest_events(scope, HAPPENINGS, _TOLD)
     lines = []
     for event, task in found:
-        place, title = views.place(task.place), views.title(task.rule)
+        place, title = console.place(task.grid), views.title(task.rule)
         what = text_of(NOTES if event.action == "note" else ACTIONS, event.action)
         lines.append(
             Happening(

@@ -13,6 +13,7 @@ from engine.console import views as v
 from engine.console.accounts_of_rules import budget_rows, quantiles
 from engine.console.boards import BudgetRow, Confusion, Quality
 from engine.console.context import Console
+from engine.console.detail import SIGNALS, text_of
 from engine.console.routes.params import (
     Cursor,
     From,
@@ -77,7 +78,8 @@ def quality(
         **{"from": stamp(from_ns)},
         to=stamp(to_ns),
         budgets=budget_rows(console, from_ns, to_ns),
-        confusion=_confusion(console, who, from_ns, to_ns),
+        confusion=(confusion := _confusion(console, who, from_ns, to_ns)),
+        by_model=_by_model(console, confusion),
         sign_delay=quantiles(took("signed_ns")),
         door_delay=quantiles(took("arrived_ns")),
         close_delay=quantiles(took("closed_ns")),
@@ -101,7 +103,34 @@ def _confusion(console: Console, who: Who, from_ns: int, to_ns: int) -> Confusio
         outcomes=kinds,
         outcome_texts={name: Text(zh=KINDS[name].zh, en=KINDS[name].en) for name in kinds},
         rules=rules,
+        rule_texts={rule: console.title(rule) for rule in rules},
         counts=[[counts.get((kind, rule), 0) for rule in rules] for kind in kinds],
+    )
+
+
+def _by_model(console: Console, found: Confusion) -> Confusion:
+    """Return the same counts by detector: an outcome counts for each that its rule hears."""
+    detectors = {
+        rule.name: sorted({use.detector for use in rule.signals.values()})
+        for rule in console.rules or ()
+    }
+    names = sorted({d for rule in found.rules for d in detectors.get(rule, ["events"])})
+    return Confusion(
+        outcomes=found.outcomes,
+        outcome_texts=found.outcome_texts,
+        rules=names,
+        rule_texts={name: text_of(SIGNALS, name) for name in names},
+        counts=[
+            [
+                sum(
+                    n
+                    for n, rule in zip(row, found.rules, strict=True)
+                    if name in detectors.get(rule, ["events"])
+                )
+                for name in names
+            ]
+            for row in found.counts
+        ],
     )
 
 

@@ -145,7 +145,7 @@ def add_silence(
 @router.delete("/silences/{silence_id}", operation_id="end_silence")
 def end_silence(console: Here, who: Desk, silence_id: Id) -> Silence:
     """End a silence early."""
-    found = [s for s in r.silences(console) if s.silence_id == silence_id]
+    found = [s for s in r.silences(console) if s.silence.silence_id == silence_id]
     if not found or not r.silence_seen(console, who, found[0]):
         raise not_found(f"silence {silence_id!r}")
     return r.silence_view(console, r.end_silence(console, silence_id, by=who.actor))

@@ -35,7 +35,7 @@ def rules(
     _: Annotated[Who, Depends(Allow("command", "dispatcher", "data", "auditor"))],
 ) -> list[RuleInfo]:
     """List the rules in force."""
-    files = _files_in_force(console)
+    by_name = {k.rpartition("/")[2]: v for k, v in _files_in_force(console).items()}
     a = t.alerts.c
     query = select(a.rule, func.count()).where(a.state == "firing").group_by(a.rule)
     with console.store.database.read() as connection:
@@ -54,7 +54,8 @@ def rules(
             budget=rule.budget.false_alerts_per_subject_year if rule.budget else None,
             scope=rule.budget.scope if rule.budget else None,
             shadow=rule.shadow,
-            yaml=files.get(rule.file),
+            yaml=by_name.get(rule.file.rpartition("/")[2]),
+            file=rule.file.rpartition("/")[2],
             open=firing.get(rule.name, 0),
         )
         for rule in console.rules or ()
@@ -62,13 +63,12 @@ def rules(
 
 
 def _files_in_force(console: Console) -> dict[str, str]:
-    active = [r for r in console.store.versions.list() if r.status == "active"]
-    if active:
-        return dict(active[0].rules)
-    return library.rule_files(console.config.rules.path)
+    active = console.store.versions.active
+    return dict(active.rules) if active else library.rule_files(console.config.rules.path)
 
 
-def _info(row: RuleVersion, who: Who) -> dict[str, Any]:
+def _info(console: Console, row: RuleVersion, who: Who) -> dict[str, Any]:
+    tests = row.tests or {}
     return {
         "version": row.version,
         "author": row.author,
@@ -78,17 +78,18 @@ def _info(row: RuleVersion, who: Who) -> dict[str, Any]:
         "note": row.note,
         "files": sorted(row.rules),
         "mine": row.author == who.account.name,
-        "has_report": False,
+        "has_report": row.dry_run is not None,
+        "rehearsal": console.rehearsals.state(row.version),
+        "from_": None if row.from_ns is None else stamp(row.from_ns),
+        "tests_passed": tests.get("passed"),
+        "tests_failed": tests.get("failed"),
     }
 
 
 @router.get("/rules/versions", operation_id="rule_versions")
 def rule_versions(console: Here, who: Reader) -> list[RuleVersionInfo]:
     """List the versions of the rules, the newest first."""
-    return [
-        RuleVersionInfo(**_info(r, who) | {"has_report": _report(console, r.version) is not None})
-        for r in console.store.versions.list()
-    ]
+    return [RuleVersionInfo(**_info(console, r, who)) for r in console.store.versions.list()]
 
 
 def _version(console: Console, version: str) -> RuleVersion:
@@ -102,9 +103,11 @@ def _version(console: Console, version: str) -> RuleVersion:
 def rule_version(console: Here, who: Reader, version: Id) -> RuleVersionDetail:
     """Return a version with its files, and how they differ from what is in force."""
     row = _version(console, version)
-    info = _info(row, who) | {"has_report": _report(console, version) is not None}
     return RuleVersionDetail(
-        **info, yaml=dict(row.rules), diff=diff(_files_in_force(console), row.rules)
+        **_info(console, row, who),
+        yaml=dict(row.rules),
+        diff=diff(_files_in_force(console), row.rules),
+        can_rehearse=console.rehearsals.possible(),
     )
 
 
@@ -134,61 +137,87 @@ def diff(before: Any, after: Any) -> list[DiffLine]:
     return lines[:_MOST_DIFF]
 
 
-def _report(console: Console, version: str) -> dict[str, Any] | None:
-    """Return the newest dry-run report of a version, as `rules dry-run` keeps it among the runs."""
-    for run_id, kind, manifest in reversed(console.store.books.runs()):
-        if kind == "dry-run" and manifest.get("version", run_id) == version:
-            return dict(manifest)
-    return None
-
-
 @router.get("/rules/versions/{version}/dry-run", operation_id="dry_run")
 def dry_run(console: Here, _: Reader, version: Id) -> DryRun:
     """Return the report of a dry run over history."""
     row = _version(console, version)
-    report = _report(console, version)
+    report = row.dry_run
     if report is None:
         raise not_found(f"rules {version!r}: no dry run yet; `gridwarden rules dry-run`")
     return DryRun(
         version=version,
-        against=str(report.get("against", "")),
-        at=str(report.get("at", stamp(row.at_ns))),
-        report=report,
+        against=str(report.get("old", {}).get("version", "")),
+        at=stamp(row.at_ns),
+        report=dict(report),
     )
+
+
+@router.post("/rules/versions/{version}/dry-run", operation_id="rehearse_rules")
+def rehearse_rules(console: Here, who: Author, version: Id) -> RuleVersionDetail:
+    """Begin a dry run over history; it takes minutes, `rehearsal` says how it stands."""
+    row = _version(console, version)
+    if not console.rehearsals.start(row, by=who.account.name, now=console.now_ns):
+        raise ApiError(
+            "refused",
+            "no history to go over: inputs.watch names no folder with readings; see "
+            "`gridwarden rules dry-run --help`",
+        )
+    return rule_version(console, who, version)
 
 
 @router.post("/rules/proposals", operation_id="propose_rules")
 def propose_rules(console: Here, who: Author, body: Proposal) -> RuleVersionDetail:
-    """Propose rule files; they are checked, and nothing changes before somebody else approves."""
+    """Propose rule files; they are checked, and nothing changes before somebody else approves.
+
+    Files in force that are not among them stay as they are.
+    """
+    files = {} if body.whole else _files_in_force(console)
+    changed = {name.rpartition("/")[2] for name in body.files}
+    files = {k: v for k, v in files.items() if k.rpartition("/")[2] not in changed}
+    files |= dict(body.files)
+    active = console.store.versions.active
+    budgets = dict(active.budgets if active else console.config.rules.budgets)
     try:
-        found = load(dict(body.files))
+        found = library.with_budgets(load(files), budgets)
     except ValueError as error:
         problems = str(error).splitlines()[:50]
         raise ApiError(
             "invalid", errors=[FieldError(field="files", problem=p[:300]) for p in problems]
         ) from None
+    if active is not None and found.version == active.version:
+        raise ApiError("refused", "these rules are in force already: nothing would change")
     console.store.versions.propose(
-        found.version, body.files, author=who.account.name, at_ns=console.now_ns(),
-        note=body.note, tests=rehearse(found),
+        found.version, files, author=who.account.name, at_ns=console.now_ns(),
+        note=body.note, tests=rehearse(found), budgets=budgets,
     )  # fmt: skip
     return rule_version(console, who, found.version)
 
 
 @router.post("/rules/versions/{version}/approve", operation_id="approve_rules")
 def approve_rules(console: Here, who: Author, version: Id, body: Reason) -> RuleVersionDetail:
-    """Approve a version; its author cannot."""
+    """Approve a version, in force from the next turn of the engine on; its author cannot."""
     row = _version(console, version)
-    if row.status != "proposed":
-        raise ApiError("refused", f"rules {version!r} are {row.status}, not proposed")
+    now = console.now_ns()
     try:
-        now = console.now_ns()
         # A dry run is asked for on the page; who approves without one says why.
         console.store.versions.approve(
-            version, by=who.account.name, at_ns=now, from_ns=now, unrehearsed=True
+            version, by=who.account.name, at_ns=now, from_ns=now, unrehearsed=row.dry_run is None
         )
     except StoreError as error:
         raise ApiError("refused", str(error)) from None
     console.store.books.audit(
-        who.account.name, console.now_ns(), "rules_approved_because", version, {"why": body.why}
+        who.account.name, now, "rules_approved_because", version, {"why": body.why}
     )
+    return rule_version(console, who, version)
+
+
+@router.post("/rules/versions/{version}/rollback", operation_id="rollback_rules")
+def rollback_rules(console: Here, who: Author, version: Id, body: Reason) -> RuleVersionDetail:
+    """Bring back a version that was in force before; it was approved once, one person will do."""
+    _version(console, version)
+    now = console.now_ns()
+    try:
+        console.store.versions.rollback(by=who.account.name, at_ns=now, to=version, why=body.why)
+    except StoreError as error:
+        raise ApiError("refused", str(error)) from None
     return rule_version(console, who, version)

@@ -112,7 +112,7 @@ def detail(console: Console, who: Who, task: Task) -> TaskDetail:
         photos=photos_of(console, task.task_id),
         calls=calls_of(console, task.task_id, views.now_ns),
         person=person_lock(console, who, task),
-        outcomes=v.outcome_kinds(summary.subject_kind or "home"),
+        outcomes=v.outcome_kinds(summary.subject_kind or "place"),
         actions=actions(who, task),
         ladder=ladder(console, task),
     )

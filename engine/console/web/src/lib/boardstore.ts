@@ -4,7 +4,7 @@ import { get, query } from "./api";
 import { keepSound } from "./chime";
 import type { Batch } from "./live";
 import type { AlertSummary, Page } from "./types";
-import { briefOf, pressing, unsigned } from "./view";
+import { briefOf, ENDED, pressing, unsigned } from "./view";
 
 export interface Filters {
   level: string;
@@ -83,7 +83,7 @@ export class BoardList {
 
   private fits(a: AlertSummary): boolean {
     const f = this.filters;
-    if (a.state !== "firing") return false;
+    if (a.state !== "firing" && (!a.task || ENDED.has(a.task.state))) return false;
     if (f.level && a.level !== f.level) return false;
     if (f.place && !a.place.place.startsWith(f.place)) return false;
     if (f.unsigned && !unsigned(a.task)) return false;

@@ -523,7 +523,12 @@ export interface Feed {
   missing: number | null;
   rows: number;
   quarantined: number;
+  late: number;
+  duplicate: number;
+  /** Median, from stamp to arrival. */
+  delay_s: number | null;
   last: string | null;
+  /** 24 hours: share of readings there; of sources and events, rows. */
   spark: (number | null)[];
 }
 
@@ -608,7 +613,9 @@ export interface BudgetRow {
 export interface Confusion {
   outcomes: string[];
   outcome_texts: Partial<Record<string, Text>>;
+  /** Rules, or the detectors that speak in them. */
   rules: string[];
+  rule_texts: Partial<Record<string, Text>>;
   /** [outcome][rule] */
   counts: number[][];
 }
@@ -618,6 +625,8 @@ export interface Quality {
   to: string | null;
   budgets: BudgetRow[];
   confusion: Confusion;
+  /** The same by detector. */
+  by_model: Confusion;
   sign_delay: Quantiles;
   door_delay: Quantiles;
   close_delay: Quantiles;
@@ -636,6 +645,7 @@ export interface RuleInfo {
   scope: string | null;
   shadow: boolean;
   yaml: string | null;
+  file: string;
   open: number;
 }
 
@@ -649,11 +659,19 @@ export interface RuleVersionInfo {
   files: string[];
   mine: boolean;
   has_report: boolean;
+  /** `running`, or what went wrong with the last dry run. */
+  rehearsal: string;
+  /** In force from then on. */
+  from: string | null;
+  tests_passed: number | null;
+  tests_failed: number | null;
 }
 
 export interface RuleVersionDetail extends RuleVersionInfo {
   yaml: Partial<Record<string, string>>;
   diff: DiffLine[];
+  /** There is history for a dry run. */
+  can_rehearse: boolean;
 }
 
 export interface DiffLine {
@@ -968,5 +986,7 @@ export interface LookRequest {
 
 export interface Proposal {
   files: Partial<Record<string, string>>;
+  /** These are all files; others in force are dropped. */
+  whole?: boolean;
   note?: string;
 }

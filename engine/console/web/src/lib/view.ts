@@ -12,12 +12,16 @@ export const unsigned = (task: Pick<TaskBrief, "state"> | null): boolean => task
 /** A place nobody named has its code for a name; its last part is enough beside the others. */
 export const placeName = (p: PlaceRef): string => (!p.name || p.name === p.place) && p.place.length > 6 ? p.place.slice(-3) : p.name || p.place;
 
+const stem = (name: string): string => name.replace(/(社区|村|街道)$/u, "");
+
 /** Street, community and grid; on a task also the building, never the door. */
 export function placeLine(path: readonly PlaceRef[], fallback: PlaceRef, short = false): string {
   const shown = path.filter((p) => p.level !== "county" && p.level !== "city" && p.level !== "district");
-  const names = (shown.length ? shown : [fallback]).map(placeName);
+  const all = (shown.length ? shown : [fallback]).map(placeName);
+  // 松溪东社区 松溪东3网格 says 松溪东 twice.
+  const names = all.filter((n, i) => i === all.length - 1 || !all[i + 1]!.startsWith(stem(n)));
   // Short: 荷塘 3 网格 rather than 荷塘社区 3 网格.
-  if (short) return names.slice(-2).map((n, i, all) => (i < all.length - 1 ? n.replace(/(社区|村)$/u, "") : n)).join(" ");
+  if (short) return names.slice(-2).map((n, i, two) => (i < two.length - 1 ? stem(n) : n)).join(" ");
   return names.join(" ");
 }
 

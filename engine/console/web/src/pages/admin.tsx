@@ -5,12 +5,12 @@ import { ApiError, call, post } from "../lib/api";
 import { now } from "../lib/clock";
 import { useData } from "../lib/data";
 import { at as stampAt, ms } from "../lib/format";
-import { t } from "../lib/i18n";
+import { both, t } from "../lib/i18n";
 import { may } from "../lib/session";
 import type { Account, Consent, Retention } from "../lib/types";
 import { Dialog, Field, Panel } from "../parts/basics";
 import { Icon } from "../parts/icon";
-import { Shell, TopBar } from "../parts/shell";
+import { Banners, Shell, TopBar } from "../parts/shell";
 import { Centre, Failed, Loading } from "../parts/states";
 import { List, usePages } from "../parts/table";
 import { CopyButton } from "./board";
@@ -22,6 +22,7 @@ export function Admin({ tab }: { tab?: string }): JSX.Element {
   return (
     <Shell>
       <TopBar title={text.title} tabs={[{ path: "/admin", label: text.tabs.accounts }, { path: "/admin/consents", label: text.tabs.consents, shown: may("consents") }, { path: "/admin/retention", label: text.tabs.retention, shown: may("retention") }]} />
+      <Banners />
       {tab === "consents" ? <Consents /> : tab === "retention" ? <Keep /> : <Accounts />}
     </Shell>
   );
@@ -41,7 +42,7 @@ function Accounts(): JSX.Element {
         <div class="scroll" tabIndex={0} role="region" aria-label={text.tabs.accounts}><table class="tbl pad">
           <thead><tr>{[text.name, text.display, text.roles, text.scope, text.worker, text.lastSeen].map((h) => <th key={h} scope="col">{h}</th>)}<th scope="col"><span class="sr">{t().act.change}</span></th></tr></thead>
           <tbody>{accounts.data.map((a) => (
-            <tr key={a.name}><td class="mono">{a.name}</td><td>{a.display}{a.wall && <> <span class="chip">{text.wall}</span></>}{a.disabled && <> <span class="chip line">{text.disabled}</span></>}</td><td>{a.roles.map((r) => t().role[r]).join("、")}</td><td class="mono">{a.scope.map((s) => s || text.everywhere).join(", ")}</td><td>{a.worker_id ?? "—"}</td><td class="nw">{a.signed_in_at ? stampAt(ms(a.signed_in_at), now.value) : text.never}</td>
+            <tr key={a.name}><td class="mono">{a.name}</td><td>{a.display}{a.wall && <> <span class="chip">{text.wall}</span></>}{a.disabled && <> <span class="chip line">{text.disabled}</span></>}</td><td>{a.roles.map((r) => t().role[r]).join(both({ zh: "、", en: ", " }))}</td><td class="mono">{a.scope.map((s) => s || text.everywhere).join(", ")}</td><td>{a.worker_id ?? "—"}</td><td class="nw">{a.signed_in_at ? stampAt(ms(a.signed_in_at), now.value) : text.never}</td>
               <td class="r nw">{may("change_account") && <><button type="button" class="linkb" aria-label={`${t().act.change} ${a.name}`} onClick={() => setEdit(a)}>{t().act.change}</button> <button type="button" class="linkb" aria-label={`${a.disabled ? text.enable : text.disable} ${a.name}`} onClick={() => change(a, { disabled: !a.disabled })}>{a.disabled ? text.enable : text.disable}</button> <button type="button" class="linkb" aria-label={`${text.reset} ${a.name}`} onClick={() => void post<{ password: string }>(`/accounts/${encodeURIComponent(a.name)}/password`).then((x) => setSecret({ name: a.name, password: x.password }))}>{text.reset}</button></>}</td></tr>
           ))}</tbody></table></div>
       </Panel></main>
@@ -86,7 +87,7 @@ function Consents(): JSX.Element {
   return (
     <main class="g"><Panel label={text.tabs.consents}>
       <List of={pages} label={text.tabs.consents} head={[text.subject, text.fields, text.purpose, text.until]} empty={<Centre icon="lock" title={text.noConsents} />}
-        row={(c) => <tr key={c.subject_id}><td class="mono">{c.subject_id}</td><td>{c.fields.join(", ")}</td><td>{c.purpose}</td><td class={c.expired ? "t-over" : ""}>{c.until ? stampAt(ms(c.until), now.value) : "—"}{c.expired && ` · ${text.expired}`}</td></tr>} />
+        row={(c) => <tr key={c.subject_id}><td class="mono">{c.subject_id}</td><td>{c.fields.map((f) => text.field[f] ?? f).join(both({ zh: "、", en: ", " }))}</td><td>{text.purposes[c.purpose] ?? c.purpose}</td><td class={c.expired ? "t-over" : ""}>{c.until ? stampAt(ms(c.until), now.value) : "—"}{c.expired && ` · ${text.expired}`}</td></tr>} />
     </Panel></main>
   );
 }

@@ -70,7 +70,7 @@ export function AlertPage({ id }: { id: string }): JSX.Element {
           <Head a={a} onDone={reload} />
           <main class="cols2">
             <div class="col">
-              {a.subject_id && may("alert_curves") && <LoadPanel a={a} curves={curves.data} error={curves.error} retry={curves.reload} days={span_} setDays={setDays} />}
+              {a.subject_id && may("alert_curves") && curves.data?.curves.length !== 0 && <LoadPanel a={a} curves={curves.data} error={curves.error} retry={curves.reload} days={span_} setDays={setDays} />}
               <Panel title={text.alert.ledger} aside={<span class="f3 note">{[a.p_value !== null && text.alert.p(power(a.p_value)), a.budget !== null && text.alert.budget(String(a.budget))].filter(Boolean).join(both({ zh: "；", en: "; " }))}</span>}>
                 <div class="in">
                   <Ledger total={a.ledger.total ?? 0} line={a.ledger.line} rows={a.ledger.entries.map((e) => ({ signal: signalName(e.signal), seen: both(e.text), weight: e.counted ? e.weight : null }))} />

@@ -8,9 +8,13 @@ import { t } from "../lib/i18n";
 import type { AuditEntry } from "../lib/types";
 import { Panel } from "../parts/basics";
 import { Icon } from "../parts/icon";
-import { Shell, TopBar } from "../parts/shell";
+import { Banners, Shell, TopBar } from "../parts/shell";
 import { Centre } from "../parts/states";
 import { List, usePages } from "../parts/table";
+
+/** A value of a detail, for people: lists without brackets, "everywhere" for the empty place. */
+const plain = (v: unknown): string =>
+  Array.isArray(v) ? v.map((x) => plain(x)).join(", ") : v === "" ? t().admin.everywhere : typeof v === "string" ? v : JSON.stringify(v);
 
 export function Audit({ tab }: { tab?: string }): JSX.Element {
   const text = t().audit;
@@ -25,6 +29,7 @@ export function Audit({ tab }: { tab?: string }): JSX.Element {
   return (
     <Shell>
       <TopBar title={text.title} tabs={[{ path: "/audit", label: text.tabs.looks }, { path: "/audit/log", label: text.tabs.log }]} />
+      <Banners />
       <div class="fil">
         <label class="field"><span>{text.who}</span><input value={typed.who} maxLength={100} onInput={(e) => setTyped({ ...typed, who: e.currentTarget.value })} /></label>
         <label class="field"><span>{text.what}</span><input value={typed.what} maxLength={200} onInput={(e) => setTyped({ ...typed, what: e.currentTarget.value })} /></label>
@@ -32,7 +37,7 @@ export function Audit({ tab }: { tab?: string }): JSX.Element {
       </div>
       <main class="g"><Panel label={text.title}>
         <List of={pages} label={text.title} head={[text.at, text.who, text.action, text.what, text.detail]} empty={<Centre icon="history" title={text.none} />}
-          row={(e) => <tr key={e.id}><td class="nw">{stampAt(ms(e.wall_at ?? e.at), now.value)}</td><td class="b">{e.who}</td><td>{e.action}</td><td class="mono">{e.what}</td><td class="note f2">{Object.entries(e.detail).map(([k, v]) => `${k}: ${typeof v === "string" ? v : JSON.stringify(v)}`).join("; ")}</td></tr>} />
+          row={(e) => <tr key={e.id}><td class="nw">{stampAt(ms(e.wall_at ?? e.at), now.value)}</td><td class="b">{e.who}</td><td>{text.acts[e.action] ?? e.action}</td><td class="mono">{e.what}</td><td class="note f2">{Object.entries(e.detail).map(([k, v]) => `${k}: ${plain(v)}`).join("; ")}</td></tr>} />
       </Panel></main>
     </Shell>
   );

@@ -8,7 +8,7 @@ import { useData } from "../lib/data";
 import { at as stampAt, ms, num, pct, signed } from "../lib/format";
 import { both, t } from "../lib/i18n";
 import { linear, ticks, timeTicks } from "../lib/scale";
-import { main, toSeries } from "../lib/series";
+import { main, stepName, toSeries } from "../lib/series";
 import { may } from "../lib/session";
 import { useSize } from "../lib/size";
 import type { Curves, EvidenceSeries, SubjectDetail, SubjectSummary } from "../lib/types";
@@ -101,7 +101,7 @@ function Subject({ id, days }: { id: string; days: string }): JSX.Element {
           <>
             <Panel title={text.facts}><div class="in"><dl class="dl">
               <dt>{text.kind}</dt><dd>{kindText(s.kind)}</dd><dt>{t().alert.place}</dt><dd>{placeLine(s.path, s.place)}</dd>
-              {s.meters.map((m, i) => <><dt>{i ? "" : text.meters}</dt><dd>{t().utility[m.utility] ?? m.utility} {m.interval_s} s{m.complete !== null && ` · ${text.complete} ${pct(m.complete, 1)}%`}</dd></>)}
+              {s.meters.map((m, i) => <><dt>{i ? "" : text.meters}</dt><dd>{t().utility[m.utility] ?? m.utility} · {stepName(m.interval_s)}{m.complete !== null && ` · ${text.complete} ${pct(m.complete, 1)}%`}</dd></>)}
               {curve?.standby != null && <><dt>{text.standby}</dt><dd>{num(curve.standby, 3)} {curve.unit}</dd></>}
               <dt>{text.learning}</dt><dd>{s.ready === false ? text.notReady : text.ready} · {text.days(s.history_days)}</dd>
               {s.absent_until && <><dt>{t().tasksPage.tabs.absences}</dt><dd>→ {stampAt(ms(s.absent_until), now.value)}</dd></>}
@@ -124,20 +124,22 @@ function Evidence({ series, from, to }: { series: readonly EvidenceSeries[]; fro
   const ys = ticks(most * 1.02, 3);
   const x = linear(from, to, L, W - 12), y = linear(0, ys[ys.length - 1]!, H - 22, 22);
   return (
-    <div ref={ref} class="chart"><svg width={W} height={H} viewBox={`0 0 ${W} ${H}`} role="img" aria-label={text.evidenceAxis}>
+    <div ref={ref} class="chart">
+      <div class="evkey">{series.map((e, i) => <span key={e.signal}><svg width="26" height="4" viewBox="0 0 26 4" aria-hidden="true"><line class={`evln ev${i % 5}`} x1="0" x2="26" y1="2" y2="2" /></svg>{signalName(e.signal)}</span>)}</div>
+      <svg width={W} height={H} viewBox={`0 0 ${W} ${H}`} role="img" aria-label={text.evidenceAxis}>
       <text x={8} y={12}>{text.evidenceAxis}</text>
       {ys.map((v) => <g key={v}><line class="ax" x1={L} x2={W - 12} y1={y(v)} y2={y(v)} /><text x={L - 8} y={y(v) + 4} text-anchor="end">{v}</text></g>)}
       {line !== null && <><line class="lnr dash" x1={L} x2={W - 12} y1={y(line)} y2={y(line)} /><text class="halo red t-ct" x={L + 8} y={y(line) - 6}>{text.line(num(line, 1))}</text></>}
-      {series.map((e) => {
+      {series.map((e, i) => {
         let d = "", open = false;
-        e.values.forEach((v, i) => {
+        e.values.forEach((v, j) => {
           if (v === null) { open = false; return; }
-          const at = ms(e.from) + i * e.interval_s * 1000;
+          const at = ms(e.from) + j * e.interval_s * 1000;
           if (at < from || at > to) return;
           d += `${open ? "L" : "M"}${x(at).toFixed(1)} ${y(Math.max(0, v)).toFixed(1)}`;
           open = true;
         });
-        return <path key={e.signal} class="evln" d={d}><title>{signalName(e.signal)}</title></path>;
+        return <path key={e.signal} class={`evln ev${i % 5}`} d={d}><title>{signalName(e.signal)}</title></path>;
       })}
       {timeTicks(from, to, W - L).map((k) => <text key={k.at} x={x(k.at)} y={H - 4} text-anchor={x(k.at) < L + 18 ? "start" : x(k.at) > W - 34 ? "end" : "middle"}>{k.label}</text>)}
     </svg></div>

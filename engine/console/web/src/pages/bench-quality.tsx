@@ -1,5 +1,6 @@
 // Quality: false alerts asked for against those that came, delays, and what was found at the door.
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso/router";
 import { query } from "../lib/api";
 import { now } from "../lib/clock";
@@ -12,6 +13,7 @@ import type { BudgetRow, Confusion, Quality as QualityData, Quantiles } from "..
 import { Panel, Seg } from "../parts/basics";
 import { Icon } from "../parts/icon";
 import { Centre, Failed, Loading } from "../parts/states";
+import { signalName } from "./alert";
 
 export function Quality(): JSX.Element {
   const text = t().bench;
@@ -24,18 +26,18 @@ export function Quality(): JSX.Element {
       <div class="fil"><Seg label={text.window} value={days} onChange={(d) => route(`/workbench/quality?days=${d}`, true)} choices={[{ value: "30", label: text.last(30) }, { value: "90", label: text.last(90) }, { value: "all", label: text.allTime }]} /></div>
       {!data ? (error ? <Failed error={error} retry={reload} what={text.tabs.quality} /> : <Loading rows={8} />) : (
         <main class="g two">
-          <Panel title={text.asked} aside={<span class="f3 note">{text.byRuleNote}</span>}><div class="in"><Asked rows={data.budgets} /></div></Panel>
+          <Panel title={text.asked} aside={<span class="f3 note">{text.askedNote}</span>}><div class="in"><Asked rows={data.budgets} /></div></Panel>
           <Panel title={text.delay} aside={<span class="f3 note">p25 · p50 · p75 · p90</span>}><div class="in"><Delays rows={data.budgets} /></div></Panel>
           <Panel class="wide" title={text.byRule} aside={<span class="f3 note">{text.byRuleNote}</span>}><ByRule rows={data.budgets} /></Panel>
-          <Panel title={text.confusion}><div class="in">{data.confusion.outcomes.length ? <Found c={data.confusion} /> : <Centre icon="inbox" title={text.noOutcomes} />}</div></Panel>
-          <Panel title={text.delays}><Handling rows={[[text.delayKind.sign, data.sign_delay], [text.delayKind.door, data.door_delay], [text.delayKind.close, data.close_delay]]} /></Panel>
+          <Outcomes data={data} />
+          <Panel class="wide" title={text.delays}><Handling rows={[[text.delayKind.sign, data.sign_delay], [text.delayKind.door, data.door_delay], [text.delayKind.close, data.close_delay]]} /></Panel>
         </main>
       )}
     </>
   );
 }
 
-const TICKS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+const TICKS = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
 
 /** Asked against realised on logarithmic axes, with 95 % intervals; under the diagonal a budget holds. */
 function Asked({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
@@ -61,11 +63,21 @@ function Asked({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
           <title>{`${r.rule}: ${sig(r.realised!)} (${r.low === null ? "" : sig(r.low)}–${r.high === null ? "" : sig(r.high)})`}</title>
           {r.low !== null && r.high !== null && <line class="ln2" x1={x(r.budget!)} x2={x(r.budget!)} y1={y(r.low)} y2={y(r.high)} />}
           <circle class={r.verdict === "over" ? "lvf red" : "f2c"} cx={x(r.budget!)} cy={y(r.realised!)} r="5" />
-          <text class="halo t2" x={Math.min(x(r.budget!) + 9, W - 110)} y={y(r.realised!) + 4}>{r.rule}</text>
+          <text class="halo t2" x={x(r.budget!) > W - 150 ? x(r.budget!) - 10 : x(r.budget!) + 10} y={y(r.realised!) + 4} text-anchor={x(r.budget!) > W - 150 ? "end" : "start"}>{both(r.title)}</text>
         </g>
       ))}
     </svg></div>
   );
+}
+
+/** A title cut to about so many pixels: an SVG text does not cut itself. */
+function clip(title: string, room: number): string {
+  let used = 0;
+  for (let i = 0; i < title.length; i++) {
+    used += title.charCodeAt(i) > 0x2e7f ? 12.5 : 6.6;
+    if (used > room) return `${title.slice(0, Math.max(1, i - 1))}…`;
+  }
+  return title;
 }
 
 /** From onset to alert, a row a rule: box from p25 to p75, line at p50, dot at p90. */
@@ -74,7 +86,7 @@ function Delays({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
   const [ref, size] = useSize<HTMLDivElement>({ w: 640, h: 330 });
   const shown = rows.filter((r) => r.delay.p50 !== null);
   if (!shown.length) return <Centre icon="clock" title={text.tooFew} />;
-  const W = size.w, ROW = 34, H = shown.length * ROW + 44, L = Math.min(190, W * 0.34);
+  const W = size.w, ROW = 34, H = shown.length * ROW + 44, L = Math.min(250, W * 0.4);
   const hours = (s: number | null): number => (s ?? 0) / 3_600;
   const most = Math.max(...shown.map((r) => hours(r.delay.p90 ?? r.delay.p75 ?? r.delay.p50)), 1);
   const x = (v: number): number => linear(0, Math.log1p(most) * 1.04, L, W - 16)(Math.log1p(v));
@@ -87,7 +99,7 @@ function Delays({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
         const y = i * ROW + 18, d = r.delay;
         return (
           <g key={r.rule}><title>{`${r.rule} p50 ${span((d.p50 ?? 0) * 1000)}, p90 ${span((d.p90 ?? 0) * 1000)}`}</title>
-            <text class="t1" x={L - 10} y={y + 4} text-anchor="end">{r.rule}</text>
+            <text class="t1" x={L - 10} y={y + 4} text-anchor="end">{clip(both(r.title), L - 18)}</text>
             <line class="lnm" x1={x(hours(d.p50))} x2={x(hours(d.p90 ?? d.p50))} y1={y} y2={y} />
             <rect class="boxp" x={x(hours(d.p25 ?? d.p50))} width={Math.max(2, x(hours(d.p75 ?? d.p50)) - x(hours(d.p25 ?? d.p50)))} y={y - 7} height={14} />
             <line class="med" x1={x(hours(d.p50))} x2={x(hours(d.p50))} y1={y - 9} y2={y + 9} />
@@ -127,14 +139,24 @@ function Interval({ row: r }: { row: BudgetRow }): JSX.Element {
   );
 }
 
-function Found({ c }: { c: Confusion }): JSX.Element {
+function Outcomes({ data }: { data: QualityData }): JSX.Element {
+  const text = t().bench;
+  const [by, setBy] = useState<"rule" | "model">("rule");
+  return (
+    <Panel class="wide" title={text.confusion} aside={<Seg label={text.confusion} value={by} onChange={setBy} choices={[{ value: "rule", label: text.byRuleShort }, { value: "model", label: text.byModel }]} />}>
+      <div class="in">{data.confusion.outcomes.length ? <Found c={by === "rule" ? data.confusion : data.by_model} name={by === "rule" ? undefined : signalName} /> : <Centre icon="inbox" title={text.noOutcomes} />}</div>
+    </Panel>
+  );
+}
+
+function Found({ c, name }: { c: Confusion; name?: (model: string) => string }): JSX.Element {
   const text = t().bench;
   const columns = c.rules.map((_, j) => c.counts.reduce((s, row) => s + (row[j] ?? 0), 0));
   const most = Math.max(1, ...c.counts.flat());
   const shade = (n: number): string => (n === 0 ? "s0" : n < most * 0.15 ? "s1" : n < most * 0.5 ? "s2" : "s3");
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={text.confusion}><table class="cm">
-      <thead><tr><th scope="col" class="rw">{text.found}</th>{c.rules.map((r) => <th key={r} scope="col" class="mod">{r}</th>)}<th scope="col">{text.total}</th></tr></thead>
+      <thead><tr><th scope="col" class="rw">{text.found}</th>{c.rules.map((r) => <th key={r} scope="col" title={r}>{name ? name(r) : both(c.rule_texts[r]) || r}</th>)}<th scope="col">{text.total}</th></tr></thead>
       <tbody>{c.outcomes.map((o, i) => (
         <tr key={o}><th scope="row" class="rw">{both(c.outcome_texts[o]) || o}</th>{c.rules.map((r, j) => <td key={r} class={shade(c.counts[i]![j] ?? 0)}><span>{c.counts[i]![j] || "·"}</span></td>)}<td>{c.counts[i]!.reduce((s, n) => s + n, 0)}</td></tr>
       ))}<tr><th scope="row" class="rw">{text.total}</th>{columns.map((n, j) => <td key={j}>{n}</td>)}<td>{columns.reduce((s, n) => s + n, 0)}</td></tr></tbody></table></div>

@@ -1,6 +1,7 @@
 // Rules in force, proposals with what they change, dry runs over history, approval by somebody else.
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { useLocation } from "preact-iso/router";
 import { ApiError, post } from "../lib/api";
 import { now } from "../lib/clock";
 import { useData } from "../lib/data";
@@ -20,8 +21,12 @@ import { CopyButton } from "./board";
 export function Rules({ id }: { id?: string }): JSX.Element {
   const text = t().bench;
   const rules = useData<RuleInfo[]>("/rules");
-  const versions = useData<RuleVersionInfo[]>(may("rule_versions") ? "/rules/versions" : null);
+  const versions = useData<RuleVersionInfo[]>(may("rule_versions") ? "/rules/versions" : null, 5_000);
   const [proposing, setProposing] = useState(false);
+  const { route } = useLocation();
+  const active = versions.data?.find((v) => v.status === "active")?.version;
+  // What is in force changes under the page: by approval, by a changed folder.
+  useEffect(rules.reload, [active]);
   return (
     <>
       {may("propose_rules") && <div class="fil"><span class="sp" /><button type="button" class="btn" onClick={() => setProposing(true)}><Icon name="plus" />{text.propose}</button></div>}
@@ -30,42 +35,59 @@ export function Rules({ id }: { id?: string }): JSX.Element {
           <Panel title={text.versions}>
             {!versions.data ? (versions.error ? <Failed error={versions.error} retry={versions.reload} /> : <Loading />) : !versions.data.length ? <Centre icon="file" title={text.noVersions} /> : (
               <ul class="sl">{versions.data.map((v) => (
-                <li key={v.version}><a class="two" href={`/workbench/rules/${encodeURIComponent(v.version)}`} aria-current={v.version === id ? "true" : undefined}><span /><span class="cut"><span class="mono">{v.version.slice(0, 12)}</span> <span class="chip line">{text.status[v.status] ?? v.status}</span><br /><span class="f2">{v.author} · {stampAt(ms(v.at), now.value)}{v.note && ` · ${v.note}`}</span></span><span /></a></li>
+                <li key={v.version}><a class="two" href={`/workbench/rules/${encodeURIComponent(v.version)}`} aria-current={v.version === id ? "true" : undefined}><span /><span class="cut"><span class="mono">{v.version.slice(0, 12)}</span> <span class={`chip ${v.status === "active" ? "" : v.status === "proposed" ? "d2" : "line"}`}>{text.status[v.status] ?? v.status}</span><br /><span class="f2">{v.author}{v.approver && ` → ${v.approver}`} · {stampAt(ms(v.from ?? v.at), now.value)}{v.note && ` · ${v.note}`}</span></span><span /></a></li>
               ))}</ul>
             )}
           </Panel>
         </div>
         <div class="col">
-          {id && <Version id={id} onChange={versions.reload} />}
-          <Panel title={text.rulesInForce}>
+          {id && <Version key={id} id={id} onChange={versions.reload} />}
+          <Panel title={text.rulesInForce} aside={active && <span class="mono f3 note">{active.slice(0, 12)}</span>}>
             {!rules.data ? (rules.error ? <Failed error={rules.error} retry={rules.reload} /> : <Loading />) : (
               <table class="tbl pad"><thead><tr><th scope="col">{text.rule}</th><th scope="col">{text.kind}</th><th scope="col" class="r">{text.budget}</th><th scope="col" class="r">{text.openNow}</th></tr></thead>
-                <tbody>{rules.data.map((r) => <tr key={r.rule}><td><LevelGlyph level={r.level} small /><span class="b">{both(r.title)}</span> <span class="mono f2">{r.rule}</span>{r.shadow && <> <span class="chip line">{text.shadow}</span></>}</td><td>{r.kinds.map(kindText).join("、")}</td><td class="r">{r.budget === null ? "—" : sig(r.budget)}</td><td class="r">{r.open}</td></tr>)}</tbody></table>
+                <tbody>{rules.data.map((r) => <tr key={r.rule}><td><LevelGlyph level={r.level} small /><span class="b">{both(r.title)}</span> <span class="mono f2">{r.rule}</span>{r.shadow && <> <span class="chip line">{text.shadow}</span></>}</td><td>{r.kinds.map(kindText).join(both({ zh: "、", en: ", " })) || t().grain[r.grain] || r.grain}</td><td class="r">{r.budget === null ? "—" : sig(r.budget)}</td><td class="r">{r.open}</td></tr>)}</tbody></table>
             )}
           </Panel>
         </div>
       </main>
-      {proposing && <Propose onClose={() => setProposing(false)} onDone={() => { setProposing(false); versions.reload(); }} />}
+      {proposing && <Propose rules={rules.data ?? []} onClose={() => setProposing(false)} onDone={(made) => { setProposing(false); versions.reload(); route(`/workbench/rules/${encodeURIComponent(made.version)}`); }} />}
     </>
   );
 }
 
+type Deed = "approve" | "rollback";
+
 function Version({ id, onChange }: { id: string; onChange: () => void }): JSX.Element {
   const text = t().bench;
-  const { data: v, error, reload, set } = useData<RuleVersionDetail>(`/rules/versions/${encodeURIComponent(id)}`);
-  const [approving, setApproving] = useState(false);
+  const path = `/rules/versions/${encodeURIComponent(id)}`;
+  const { data: v, error, reload, set } = useData<RuleVersionDetail>(path, 5_000);
+  const [deed, setDeed] = useState<Deed | null>(null);
+  const [problem, setProblem] = useState("");
   if (!v) return <Panel>{error ? <Failed error={error} retry={reload} /> : <Loading />}</Panel>;
+  const rehearse = (): void => void post<RuleVersionDetail>(`${path}/dry-run`).then(set, (x: ApiError) => setProblem(x.message));
+  const command = `gridwarden rules dry-run --new ${v.version} --store …`;
   return (
     <Panel title={<><span class="mono">{v.version.slice(0, 12)}</span> <span class="chip line">{text.status[v.status] ?? v.status}</span></>} aside={(
       <>
         {v.has_report && <a class="btn" href={`/workbench/dryrun/${encodeURIComponent(v.version)}`}><Icon name="flask" />{text.tabs.dryrun}</a>}
-        {v.status === "proposed" && may("approve_rules") && <button type="button" class="btn pri" disabled={v.mine} title={v.mine ? text.ownProposal : undefined} onClick={() => setApproving(true)}>{v.mine && <Icon name="lock" />}{t().act.approve}</button>}
+        {v.status === "proposed" && v.can_rehearse && may("rehearse_rules") && <button type="button" class="btn" disabled={v.rehearsal === "running"} onClick={rehearse}><Icon name="refresh" />{text.rehearse}</button>}
+        {v.status === "proposed" && may("approve_rules") && <button type="button" class="btn pri" disabled={v.mine} title={v.mine ? text.ownProposal : undefined} onClick={() => setDeed("approve")}>{v.mine && <Icon name="lock" />}{t().act.approve}</button>}
+        {v.status === "retired" && may("rollback_rules") && <button type="button" class="btn" onClick={() => setDeed("rollback")}><Icon name="undo" />{text.rollback}</button>}
       </>
     )}>
-      {v.note && <p class="in">{v.note}</p>}
+      <div class="in note">
+        {v.note && <p class="gapb">{v.note}</p>}
+        <p class="f2">{text.author} {v.author}{v.approver && ` · ${text.approver} ${v.approver}`}{v.from && v.status !== "proposed" && ` · ${text.inForceFrom(stampAt(ms(v.from), now.value))}`}
+          {v.tests_passed !== null && ` · ${text.testsPassed(v.tests_passed)}`}{!!v.tests_failed && <> · <span class="t-over">{text.testsFailed(v.tests_failed)}</span></>}</p>
+        {v.status === "approved" && <p class="f2" role="status">{text.approvedSoon}</p>}
+        {v.rehearsal === "running" && <p role="status"><Icon name="clock" /> {text.rehearsing}</p>}
+        {v.rehearsal !== "" && v.rehearsal !== "running" && <p class="t-over" role="alert">{text.rehearsalFailed}{both({ zh: "：", en: ": " })}{v.rehearsal}</p>}
+        {v.status === "proposed" && !v.has_report && !v.can_rehearse && <div class="cmd"><code class="mono">{command}</code><CopyButton text={command} /></div>}
+        {v.status === "proposed" && v.mine && <p class="f2"><Icon name="lock" /> {text.waitsFor}</p>}
+        <p class="err" role="alert">{problem}</p>
+      </div>
       <Diff lines={v.diff} />
-      <p class="in note f2">{text.author} {v.author}{v.approver && ` · ${text.approver} ${v.approver}`}</p>
-      {approving && <Approve version={v} onClose={() => setApproving(false)} onDone={(next) => { setApproving(false); set(next); onChange(); }} />}
+      {deed && <Decide deed={deed} version={v} onClose={() => setDeed(null)} onDone={(next) => { setDeed(null); set(next); onChange(); }} />}
     </Panel>
   );
 }
@@ -88,27 +110,39 @@ function Diff({ lines }: { lines: RuleVersionDetail["diff"] }): JSX.Element {
   );
 }
 
-function Approve({ version, onClose, onDone }: { version: RuleVersionInfo; onClose: () => void; onDone: (v: RuleVersionDetail) => void }): JSX.Element {
+function Decide({ deed, version, onClose, onDone }: { deed: Deed; version: RuleVersionInfo; onClose: () => void; onDone: (v: RuleVersionDetail) => void }): JSX.Element {
   const text = t().bench;
   const [why, setWhy] = useState("");
   const [error, setError] = useState("");
+  const title = deed === "approve" ? t().act.approve : text.rollback;
   const send = (e: Event): void => {
     e.preventDefault();
-    post<RuleVersionDetail>(`/rules/versions/${encodeURIComponent(version.version)}/approve`, { why }).then(onDone, (x: ApiError) => setError(x.message));
+    post<RuleVersionDetail>(`/rules/versions/${encodeURIComponent(version.version)}/${deed}`, { why }).then(onDone, (x: ApiError) => setError(x.message));
   };
   return (
-    <Dialog open title={t().act.approve} onClose={onClose}><form onSubmit={send}>
-      <Field label={text.approveWhy}><textarea class="field" required maxLength={500} value={why} onInput={(e) => setWhy(e.currentTarget.value)} /></Field>
-      <p class="err" role="alert">{error}</p><div class="acts"><button type="submit" class="btn pri">{t().act.approve}</button></div>
+    <Dialog open title={title} onClose={onClose}><form onSubmit={send}>
+      <Field label={deed === "approve" ? text.approveWhy : text.rollbackWhy}><textarea class="field" required maxLength={500} value={why} onInput={(e) => setWhy(e.currentTarget.value)} /></Field>
+      <p class="err" role="alert">{error}</p><div class="acts"><button type="submit" class="btn pri">{title}</button></div>
     </form></Dialog>
   );
 }
 
-function Propose({ onClose, onDone }: { onClose: () => void; onDone: () => void }): JSX.Element {
+/** A rule in force, changed in place; or files, as somebody made them elsewhere. */
+function Propose({ rules, onClose, onDone }: { rules: readonly RuleInfo[]; onClose: () => void; onDone: (made: RuleVersionDetail) => void }): JSX.Element {
   const text = t().bench;
+  const editable = rules.filter((r) => r.yaml !== null && r.file);
+  const [rule, setRule] = useState(editable[0]?.rule ?? "");
+  const chosen = editable.find((r) => r.rule === rule);
+  const [yaml, setYaml] = useState(chosen?.yaml ?? "");
   const [files, setFiles] = useState<Record<string, string>>({});
   const [note, setNote] = useState("");
   const [error, setError] = useState("");
+  const uploaded = Object.keys(files).length > 0;
+  const changed = chosen !== undefined && yaml !== chosen.yaml;
+  const pick = (name: string): void => {
+    setRule(name);
+    setYaml(editable.find((r) => r.rule === name)?.yaml ?? "");
+  };
   const take = async (list: FileList | null): Promise<void> => {
     const read: Record<string, string> = {};
     for (const f of list ?? []) read[f.name] = await f.text();
@@ -116,13 +150,20 @@ function Propose({ onClose, onDone }: { onClose: () => void; onDone: () => void 
   };
   const send = (e: Event): void => {
     e.preventDefault();
-    post("/rules/proposals", { files, note }).then(onDone, (x: ApiError) => setError([x.message, ...x.errors.map((y) => `${y.field}: ${y.problem}`)].join("\n")));
+    const body = { files: uploaded ? files : { [chosen!.file]: yaml }, note };
+    post<RuleVersionDetail>("/rules/proposals", body).then(onDone, (x: ApiError) => setError([x.message, ...x.errors.map((y) => `${y.field}: ${y.problem}`)].join("\n")));
   };
   return (
-    <Dialog open title={text.propose} onClose={onClose}><form onSubmit={send}>
-      <Field label={text.file}><input class="field" type="file" accept=".yaml,.yml" multiple required onChange={(e) => void take(e.currentTarget.files)} /></Field>
-      <Field label={text.note}><textarea class="field" maxLength={2000} value={note} onInput={(e) => setNote(e.currentTarget.value)} /></Field>
-      <p class="err pre" role="alert">{error}</p><div class="acts"><button type="submit" class="btn pri" disabled={!Object.keys(files).length}>{t().act.send}</button></div>
+    <Dialog open title={text.propose} onClose={onClose}><form class="wide-d" onSubmit={send}>
+      {!uploaded && editable.length > 0 && (
+        <>
+          <Field label={text.pickRule}><select class="field" value={rule} onChange={(e) => pick(e.currentTarget.value)}>{editable.map((r) => <option key={r.rule} value={r.rule}>{both(r.title)} · {r.rule}</option>)}</select></Field>
+          <Field label={text.editHint}><textarea class="field yaml" spellcheck={false} maxLength={200_000} value={yaml} onInput={(e) => setYaml(e.currentTarget.value)} /></Field>
+        </>
+      )}
+      <div class="formrow"><Field label={text.orUpload}><input class="field" type="file" accept=".yaml,.yml" multiple onChange={(e) => void take(e.currentTarget.files)} /></Field>
+        <Field label={text.note}><input class="field" maxLength={2000} value={note} onInput={(e) => setNote(e.currentTarget.value)} /></Field></div>
+      <p class="err pre" role="alert">{error}</p><div class="acts"><button type="submit" class="btn pri" disabled={!uploaded && !changed}>{t().act.send}</button></div>
     </form></Dialog>
   );
 }

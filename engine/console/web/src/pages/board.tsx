@@ -328,13 +328,14 @@ export function AlertRow({ alert: a, wall, selected, fresh, onSelect }: { alert:
       <div class="m">
         <div class="t cut"><span class="kd">{kind}</span> {seen}</div>
         <div class="p cut">
-          {placeLine(a.path, a.place)}
-          {a.task && <><Dot />{both(a.task.assignee_label) || t().task.queue[a.task.queue] || a.task.queue} <span class="st">{un ? <b>{stateText(a.task)}</b> : stateText(a.task)}</span></>}
+          <span class="pl">{placeLine(a.path, a.place, wall)}<Dot /></span>
+          {a.state !== "firing" && <>{t().alert[a.state]}<Dot /></>}
+          {a.task && <>{both(a.task.assignee_label) || t().task.queue[a.task.queue] || a.task.queue} <span class="st">{un ? <b>{stateText(a.task)}</b> : stateText(a.task)}</span></>}
         </div>
       </div>
       <div class="d">
         <div class="c">{due ? <>{over && <Icon name="warn" class="t-over" label={t().limit.over} />}<span class="k">{stepText(due)}</span><Countdown from={limitStart(due)} to={ms(due.at)} /></> : <span class="f3">—</span>}</div>
-        <div class="w">{stampAt(raised, now.value)}<Dot />{ago(now.value - raised)}</div>
+        <div class="w">{stampAt(raised, now.value)}<span class="ago"><Dot />{ago(now.value - raised)}</span></div>
       </div>
     </>
   );
@@ -489,7 +490,8 @@ function Queues({ rows, names }: { rows: readonly QueueRow[]; names: Names }): J
 function Feeds({ feeds }: { feeds: readonly Feed[] }): JSX.Element {
   const text = t().board;
   const rank = { broken: 0, late: 1, never: 2, ok: 3 } as const;
-  const sorted = [...feeds].sort((a, b) => rank[a.state] - rank[b.state]);
+  // Files by name are for the data team; here are the meters and the kinds of events.
+  const sorted = feeds.filter((f) => f.kind !== "source" || f.state === "broken").sort((a, b) => rank[a.state] - rank[b.state]);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={text.feeds}>
       <table class="qt">
@@ -498,11 +500,11 @@ function Feeds({ feeds }: { feeds: readonly Feed[] }): JSX.Element {
           {sorted.map((f) => {
             const warn = f.state === "broken" || f.state === "late" ? "t-warn" : "";
             return (
-              <tr key={f.name}>
+              <tr key={f.kind + f.name}>
                 <td class="cut">{f.state === "ok" ? <Icon name="check" class="f3" label={text.feedState.ok} /> : <Icon name="warn" class="t-warn" label={text.feedState[f.state]} />} {both(f.label)}</td>
                 <td class={`r ${warn}`}>{f.lag_s === null ? "—" : span(f.lag_s * 1000)}</td>
                 <td class={`r ${warn}`}>{f.missing === null ? "—" : `${pct(f.missing, f.missing < 0.1 ? 1 : 0)}%`}</td>
-                <td class="r">{f.kind === "events" ? <span class="f3">{text.f.events}</span> : <Spark values={f.spark} width={70} height={20} />}</td>
+                <td class="r"><Spark values={f.spark} width={70} height={20} /></td>
               </tr>
             );
           })}

@@ -18,11 +18,9 @@ import { PassOn, useTask } from "./phone-task";
 
 const ICONS: Record<string, IconName> = {
   rescued: "rescue", safe_at_home: "safe", away: "luggage", in_hospital: "hospital", power_cut: "unplug", meter_fault: "gauge", refused: "hand", wrong_address: "pinoff",
-  confirmed_violation: "shield", approved_use: "badge", new_appliance: "appliance", duplicate: "copyx",
+  confirmed_violation: "shield", approved_use: "badge", handled: "check", new_appliance: "appliance", duplicate: "copyx",
 };
 const PEOPLE = ["in_hospital", "rescued", "refused"];
-/** Commonest, nearest the thumb. */
-const COMMON = ["safe_at_home", "away"];
 
 export function Outcome({ id }: { id: string }): JSX.Element {
   const { task, error, reload } = useTask(id);
@@ -37,11 +35,13 @@ export function Outcome({ id }: { id: string }): JSX.Element {
     if (wanted) setPicked(wanted);
   }, [task !== null]);
   if (!task) return <><SubHead title={text.outcome} back={`/m/task/${id}`} /><main class="scr">{error ? <Failed error={error} retry={reload} /> : <Loading rows={5} />}</main></>;
-  const by = (names: string[]): OutcomeKind[] => names.flatMap((n) => task.outcomes.find((k) => k.kind === n) ?? []);
-  const rest = task.outcomes.filter((k) => !PEOPLE.includes(k.kind) && !COMMON.includes(k.kind));
+  // The server lists the commonest of this kind of subject first: they go nearest the thumb.
+  const common = task.outcomes.slice(0, 2);
+  const people = task.outcomes.filter((k) => PEOPLE.includes(k.kind) && !common.includes(k));
+  const rest = task.outcomes.filter((k) => !people.includes(k) && !common.includes(k));
   const tile = (k: OutcomeKind): JSX.Element => (
     <button key={k.kind} type="button" class="o" onClick={() => setPicked(k)}>
-      <Icon name={ICONS[k.kind] ?? "more"} /><span>{both(k.text)}{k.needs.includes("until") && COMMON.includes(k.kind) && <small>{text.pickDate}</small>}</span>
+      <Icon name={ICONS[k.kind] ?? "more"} /><span>{both(k.text)}{k.needs.includes("until") && common.includes(k) && <small>{text.pickDate}</small>}</span>
     </button>
   );
   return (
@@ -55,9 +55,8 @@ export function Outcome({ id }: { id: string }): JSX.Element {
         </div>
         <div class="push" />
         {rest.length > 0 && <><div class="grp">{text.equipment}</div><div class="og t3">{rest.map(tile)}</div></>}
-        <div class="grp">{text.people}</div>
-        <div class="og t3">{by(PEOPLE).map(tile)}</div>
-        <div class="og">{by(COMMON).map(tile)}</div>
+        {people.length > 0 && <><div class="grp">{text.people}</div><div class="og t3">{people.map(tile)}</div></>}
+        <div class="og">{common.map(tile)}</div>
         <button type="button" class="btn wide" onClick={() => setLeaving(true)}><Icon name="door" />{text.noAnswer}</button>
         <p class="note f2 r" role="note">{text.tapTwice}</p>
       </main>

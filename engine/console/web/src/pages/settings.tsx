@@ -5,7 +5,7 @@ import { ApiError, call, post } from "../lib/api";
 import { now } from "../lib/clock";
 import { useData } from "../lib/data";
 import { at as stampAt, ms } from "../lib/format";
-import { t } from "../lib/i18n";
+import { both, t } from "../lib/i18n";
 import { may, session, signOut } from "../lib/session";
 import { chooseTheme, shortcuts, sound, theme } from "../lib/settings";
 import type { NewToken, Token } from "../lib/types";
@@ -77,7 +77,7 @@ function Tokens(): JSX.Element {
       {made && <div class="in"><p class="note f2">{text.tokenOnce}</p><div class="once"><code class="mono">{made.secret}</code><CopyButton text={made.secret} /></div></div>}
       {tokens.data?.length ? (
         <table class="tbl pad"><thead><tr><th scope="col">{text.label}</th><th scope="col">{text.scopes}</th><th scope="col">{text.expires}</th><th scope="col"><span class="sr">{t().act.revoke}</span></th></tr></thead>
-          <tbody>{tokens.data.filter((x) => !x.revoked).map((x) => <tr key={x.token_id}><td>{x.label}</td><td>{x.scopes.map((s) => (text.scope as Record<string, string>)[s] ?? s).join("、")}</td><td>{x.expires ? stampAt(ms(x.expires), now.value) : "—"}</td><td class="r"><button type="button" class="linkb" onClick={() => void call("DELETE", `/tokens/${encodeURIComponent(x.token_id)}`).then(tokens.reload)}>{t().act.revoke}</button></td></tr>)}</tbody></table>
+          <tbody>{tokens.data.filter((x) => !x.revoked).map((x) => <tr key={x.token_id}><td>{x.label}</td><td>{x.scopes.map((s) => (text.scope as Record<string, string>)[s] ?? s).join(both({ zh: "、", en: ", " }))}</td><td>{x.expires ? stampAt(ms(x.expires), now.value) : "—"}</td><td class="r"><button type="button" class="linkb" onClick={() => void call("DELETE", `/tokens/${encodeURIComponent(x.token_id)}`).then(tokens.reload)}>{t().act.revoke}</button></td></tr>)}</tbody></table>
       ) : <p class="in note f2">{text.noTokens}</p>}
       <Dialog open={adding} title={text.addToken} onClose={() => setAdding(false)}>
         <form onSubmit={add}>

@@ -120,7 +120,7 @@ function Roster(): JSX.Element {
           <div class="scroll" tabIndex={0} role="region" aria-label={text.tabs.roster}><table class="tbl pad">
             <thead><tr><th scope="col">{text.worker}</th><th scope="col">{text.cols.role}</th><th scope="col">{text.cols.grids}</th><th scope="col">{text.cols.shift}</th><th scope="col">{text.cols.standIn}</th><th scope="col">{text.cols.duty}</th><th scope="col" class="r">{text.cols.toSign}</th><th scope="col" class="r">{text.cols.open}</th><th scope="col"><span class="sr">{t().act.change}</span></th></tr></thead>
             <tbody>{workers.data.map((w) => (
-              <tr key={w.worker_id}><td class="b">{both(w.label)}</td><td>{t().task.queue[w.role] ?? w.role}</td><td>{w.grids.slice(0, 3).map((g) => g.name).join("、")}{w.grids.length > 3 && ` +${w.grids.length - 3}`}</td><td>{w.shift || "—"}</td><td>{label(w.stand_in)}</td>
+              <tr key={w.worker_id}><td class="b">{both(w.label)}</td><td>{t().task.queue[w.role] ?? w.role}</td><td>{w.grids.slice(0, 3).map((g) => g.name).join(both({ zh: "、", en: ", " }))}{w.grids.length > 3 && ` +${w.grids.length - 3}`}</td><td>{w.shift || "—"}</td><td>{label(w.stand_in)}</td>
                 <td>{w.on_duty ? <><Icon name="check" /> {text.yes}</> : <span class="f2">{text.no}</span>}</td><td class="r">{w.to_sign}</td><td class="r">{w.open}</td>
                 <td class="r">{may("change_worker") && <button type="button" class="linkb" aria-label={`${t().act.change} ${both(w.label)}`} onClick={() => setEdit(w)}>{t().act.change}</button>}</td></tr>
             ))}</tbody></table></div>

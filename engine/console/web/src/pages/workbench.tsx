@@ -2,8 +2,9 @@
 import type { JSX } from "preact";
 import { may } from "../lib/session";
 import { t } from "../lib/i18n";
-import { Shell, TopBar } from "../parts/shell";
+import { Banners, Shell, TopBar } from "../parts/shell";
 import { Explorer } from "./bench-explorer";
+import { FeedTable } from "./bench-feeds";
 import { Quality } from "./bench-quality";
 import { DryRun, Rules } from "./bench-rules";
 
@@ -12,11 +13,13 @@ export function Workbench({ tab = "quality", id }: { tab?: string; id?: string }
   const tabs = [
     { path: "/workbench/quality", label: text.tabs.quality, shown: may("quality") }, { path: "/workbench/rules", label: text.tabs.rules, shown: may("rules") },
     { path: "/workbench/dryrun", label: text.tabs.dryrun, shown: may("dry_run") }, { path: "/workbench/explorer", label: text.tabs.explorer, shown: may("subjects") },
+    { path: "/workbench/feeds", label: text.tabs.feeds, shown: may("feeds") },
   ];
   return (
     <Shell>
       <TopBar title={text.title} tabs={tabs} />
-      {tab === "explorer" ? <Explorer id={id ? decodeURIComponent(id) : undefined} /> : tab === "rules" ? <Rules id={id ? decodeURIComponent(id) : undefined} /> : tab === "dryrun" ? <DryRun id={id ? decodeURIComponent(id) : undefined} /> : <Quality />}
+      <Banners />
+      {tab === "explorer" ? <Explorer id={id ? decodeURIComponent(id) : undefined} /> : tab === "rules" ? <Rules id={id ? decodeURIComponent(id) : undefined} /> : tab === "feeds" ? <FeedTable /> : tab === "dryrun" ? <DryRun id={id ? decodeURIComponent(id) : undefined} /> : <Quality />}
     </Shell>
   );
 }

@@ -96,7 +96,7 @@ function ActDialog({ act, taskId, onClose, onDone }: { act: Act; taskId: string;
     }
   };
   const people = (workers.data ?? []).map((w) => (
-    <option key={w.worker_id} value={w.worker_id}>{both(w.label)}{w.grids.length ? ` · ${w.grids.slice(0, 2).map((g) => g.name).join("、")}` : ""}{w.on_duty ? "" : ` · ${t().tasksPage.no}`} · {t().board.q.open} {w.open}</option>
+    <option key={w.worker_id} value={w.worker_id}>{both(w.label)}{w.grids.length ? ` · ${w.grids.slice(0, 2).map((g) => g.name).join(both({ zh: "、", en: ", " }))}` : ""}{w.on_duty ? "" : ` · ${t().tasksPage.no}`} · {t().board.q.open} {w.open}</option>
   ));
   return (
     <Dialog open title={LOOK[act].label()} onClose={onClose}>

@@ -9,7 +9,8 @@ import type { Tile } from "../lib/types";
 import { Hatch } from "./charts";
 import { LevelShape } from "./level";
 
-const LEAST_W = 420, LEAST_H = 330;
+// A handful of grids is drawn larger than in a district, but not without bounds; its words are not.
+const LEAST_W = 300, LEAST_H = 236, WORDS_W = 420;
 
 interface Props {
   tiles: readonly Tile[];
@@ -31,8 +32,8 @@ export function HexMap(p: Props): JSX.Element {
   const id = useId().replace(/\W/g, "");
   const shape = p.tiles.map((x) => x.place + p.names(x.community)).join();
   const map: Map_ = useMemo(() => layout(toPlaces(p.tiles, p.names), p.aspect), [shape, p.aspect]);
-  // A handful of grids keeps the size that a grid has in a district.
   const room = { x: Math.max(0, LEAST_W - map.width) / 2, y: Math.max(0, LEAST_H - map.height) / 2 };
+  const words = Math.min(1, (map.width + 2 * room.x) / WORDS_W);
   const byPlace = useMemo(() => new Map(p.tiles.map((x) => [x.place, x])), [p.tiles]);
   const [focus, setFocus] = useState<string | null>(null);
   const [hover, setHover] = useState<string | null>(null);
@@ -78,7 +79,7 @@ export function HexMap(p: Props): JSX.Element {
   return (
     <div class="mapwrap" onMouseLeave={() => setHover(null)}>
       <svg
-        ref={svg} class="fmap" viewBox={`${(-room.x).toFixed(0)} ${(-room.y).toFixed(0)} ${(map.width + 2 * room.x).toFixed(0)} ${(map.height + 2 * room.y).toFixed(0)}`} preserveAspectRatio="xMidYMid meet"
+        ref={svg} class="fmap" viewBox={`${(-room.x).toFixed(0)} ${(-room.y).toFixed(0)} ${(map.width + 2 * room.x).toFixed(0)} ${(map.height + 2 * room.y).toFixed(0)}`} preserveAspectRatio="xMidYMid meet" style={{ "--k": String(words) }}
         role={p.onPick ? "application" : "img"} tabIndex={p.onPick ? 0 : undefined}
         aria-label={text.board.mapDesc(counts[0]!, counts[1]!, counts[2]!)} aria-describedby={active ? `${id}c` : undefined}
         onKeyDown={p.onPick && onKeyDown} onFocus={() => setInside(true)} onBlur={() => setInside(false)}
