@@ -10,6 +10,7 @@ import click
 
 BENCHES = {
     "throughput": ("bench.throughput", "Whole replay at scale: rows a second, bytes a meter."),
+    "detectors": ("bench.detectors", "Every registered detector: cost, memory, what it finds."),
     "peers": ("bench.peers", "What a reading costs and buys, beside other tools."),
     "nab": ("bench.nab", "Numenta Anomaly Benchmark, beside the published figures."),
     "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
