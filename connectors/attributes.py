@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rules import permits
+
 Problem: TypeAlias = tuple[str, str, str]
 """(what, got, wanted)"""
 
@@ -120,7 +122,14 @@ def check_subject(kind: str, attrs: Mapping[str, Any]) -> list[Problem]:
             )
             continue
         problems += [(f"{where}.{w}", g, a) for w, g, a in _check_window(window)]
-    return problems
+    # What the rules would pass over in silence is a mistake in the file, too.
+    return problems or [_parted(text) for text in permits.problems(attrs)]
+
+
+def _parted(text: str) -> Problem:
+    what, _, rest = text.partition(": got ")
+    got, _, wanted = rest.partition(", wanted ")
+    return what, got, wanted
 
 
 def _check_window(window: Mapping[str, Any]) -> list[Problem]:

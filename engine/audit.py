@@ -204,7 +204,9 @@ class _Run(Replay):
         return True
 
     def _fresh(self, take: Callable[[Sequence[AlertChange]], None]) -> Host:
-        shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
+        shard = ShardRunner(
+            self.registry, self.rules, self.config, library.calendars(self.config.calendars)
+        )
         return Host([shard], on_lines=take, refuse=_Nowhere())
 
 

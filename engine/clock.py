@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -105,6 +104,8 @@ class LocalTime:
         self._country = country
         self._offset: dict[tuple[int, int], int] = {}
         self._rest: dict[int, bool] = {}
+        self.unknown: set[int] = set()
+        """Years that were asked about and for which no calendar is there."""
 
     def offset_s(self, zone: int, at_s: int) -> int:
         """Return a zone's offset from UTC (kept per quarter of an hour: no zone changes inside)."""
@@ -120,17 +121,26 @@ class LocalTime:
         return found
 
     def rest_day(self, day: int) -> bool:
-        """Return whether people rest on a local day (days since 1970-01-01)."""
+        """Return whether people rest on a local day (days since 1970-01-01).
+
+        What detectors learn by: in a year without a calendar it is the week-end.
+        """
         found = self._rest.get(day)
         if found is None:
-            rest = self._calendars.rest_days(self._country, dt.date.fromordinal(day + 719_163), 1)
-            found = bool(rest[0])
-            self._rest[day] = found
+            date = dt.date.fromordinal(day + 719_163)
+            found = self._rest[day] = bool(self._calendars.rest_days(self._country, date, 1)[0])
+            if not self._calendars.known(self._country, date.year):
+                self.unknown.add(date.year)
         return found
 
-    def holiday(self, day: int) -> bool:
-        """Return whether a local day is a public holiday; False where that year is unknown."""
-        return bool(self._calendars.holiday(self._country, dt.date.fromordinal(day + 719_163)))
+    def rests(self, day: int) -> bool | None:
+        """Return whether people rest on a local day; None where that year is unknown."""
+        rest = self.rest_day(day)
+        return None if dt.date.fromordinal(day + 719_163).year in self.unknown else rest
+
+    def holiday(self, day: int) -> bool | None:
+        """Return whether a local day is a public holiday; None where that year is unknown."""
+        return self._calendars.holiday(self._country, dt.date.fromordinal(day + 719_163))
 
     def columns(
         self, slot: int, slot_s: int, phase_s: int
@@ -147,8 +157,3 @@ class LocalTime:
             np.array([days], np.int32),
             np.array([[self.rest_day(d) for d in days]], np.bool_),
         )
-
-
-def unknown_years(calendars: Calendars, country: str, years: Sequence[int]) -> list[Any]:
-    """Return the years for which no calendar is published: holidays there are unknown."""
-    return [y for y in years if not calendars.known(country, y)]

@@ -250,6 +250,9 @@ class Config(_Frozen):
         None, description="Key for names, addresses and phones; better by environment."
     )
     calendar: str = "CN"
+    calendars: Path | None = Field(
+        None, description="Folder of calendars (CN-2027.yaml …) beside, or instead of, the shipped."
+    )
     seed: int = 1
     clock: ClockConfig = ClockConfig()
     place: PlaceConfig = PlaceConfig()

@@ -104,6 +104,8 @@ class DryRun:
     problems: tuple[InputError, ...]
     outcomes: Mapping[str, str]
     seconds: float
+    unknown_years: tuple[int, ...] = ()
+    """Years of the history without a calendar."""
 
     @property
     def workers(self) -> list[tuple[str, int, int]]:
@@ -166,7 +168,7 @@ class DryRunner:
         """Run both sides to the end of the inputs."""
         began = time.perf_counter()
         zone = (self.registry.zones or ["UTC"])[0]
-        calendars = library.calendars()
+        calendars = library.calendars(self.config.calendars)
         runs = [
             _Run(
                 draft,
@@ -207,6 +209,7 @@ class DryRunner:
             problems=log.problems,
             outcomes=self.outcomes,
             seconds=time.perf_counter() - began,
+            unknown_years=tuple(sorted(host.shards[0].local.unknown)),
         )
 
     def _open(self) -> Log:

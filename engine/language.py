@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from connectors.progress import language as of_locale
@@ -40,6 +41,14 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{files} 个文件，{rules} 条规则，全部正确。版本 {version}",
         "{rules} rules in {files} files: all good. Version {version}",
     ),
+    "warning": ("警告：{text}", "warning: {text}"),
+    "calendar_unknown": (
+        "没有 {country} {years} 年的节假日历：法定节假日与调休未知，检测按周末休息处理，规则中的 rest_day、"
+        "holiday 视为未知；请把 {files} 放入一个文件夹，并在配置 calendars 中写明。",
+        "there is no calendar of {country} for {years}: public holidays and swapped work days are not "
+        "known, detectors take week-ends for days of rest, and rest_day and holiday are unknown to "
+        "rules; put {files} into a folder and name it under `calendars` in the configuration.",
+    ),
     "dry_run": ("试运行", "dry run"),
     "rule_tests": ("规则测试", "rule tests"),
     "quarantine_where": (
@@ -71,6 +80,17 @@ def language(environ: dict[str, str] | None = None) -> Language:
 def pick(zh: str, en: str) -> str:
     """Return the text of the language to speak."""
     return zh if language() == "zh" else en
+
+
+def calendar_unknown(country: str, years: Iterable[int]) -> str:
+    """Return what to tell the operator of years without a calendar."""
+    found = sorted(years)
+    return say(
+        "calendar_unknown",
+        country=country,
+        years=", ".join(map(str, found)),
+        files=", ".join(f"{country}-{year}.yaml" for year in found),
+    )
 
 
 def say(word: str, **values: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +22,7 @@ class BudgetError(LibraryError):
     """A budget was given that cannot be set."""
 
 
-def rule_files(path: Path | None) -> dict[str, str]:
+def rule_files(path: Path | None, what: str = "rule files") -> dict[str, str]:
     """Return file name → text of all rule files of a folder (None: the shipped library).
 
     Raises
@@ -36,9 +37,9 @@ def rule_files(path: Path | None) -> dict[str, str]:
     elif path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix in (".yaml", ".yml"))
     else:
-        raise LibraryError(f"{path}: no such folder; give a folder with rule files (*.yaml)")
+        raise LibraryError(f"{path}: no such folder; give a folder with {what} (*.yaml)")
     if not found:
-        raise LibraryError(f"{path}: holds no rule files (*.yaml)")
+        raise LibraryError(f"{path}: holds no {what} (*.yaml)")
     texts: dict[str, str] = {}
     for file in found:
         try:
@@ -101,6 +102,33 @@ def with_budgets(found: RuleSet, budgets: Mapping[str, float]) -> RuleSet:
     return rule_set(changed, found.warnings)
 
 
-def calendars() -> Calendars:
-    """Return the shipped calendars."""
-    return load_calendars(shipped("calendars"))
+def calendars(path: Path | None = None) -> Calendars:
+    """Return the shipped calendars, and those of a folder; a file there replaces its namesake.
+
+    Raises
+    ------
+    RuleErrors
+        With all problems of all files.
+    LibraryError
+        If the folder or a file cannot be read, or holds no calendars.
+    """
+    files = shipped("calendars")
+    if path is not None:
+        own = rule_files(path, "calendars")
+        names = {Path(name).name for name in own}
+        files = {n: text for n, text in files.items() if Path(n).name not in names} | own
+    return load_calendars(files)
+
+
+AHEAD = dt.timedelta(days=30)
+"""How long before it begins a year belongs to those at hand."""
+
+
+def missing_years(known: Calendars, country: str, today: dt.date) -> list[int]:
+    """Return the years at hand for which there is no calendar: this one, and in December the next.
+
+    >>> missing_years(Calendars({}), "CN", dt.date(2026, 12, 5))
+    [2026, 2027]
+    """
+    years = sorted({today.year, (today + AHEAD).year})
+    return [year for year in years if not known.known(country, year)]

@@ -30,8 +30,10 @@ from engine.drops import Drops, arrived, is_events, unread
 from engine.escalation import Escalator
 from engine.health import Health
 from engine.host import Host
+from engine.hours import local
 from engine.inputs import directory_of, layout_of, load_registry, open_source, place_names
 from engine.journal import Journal, JournalError
+from engine.language import calendar_unknown
 from engine.library import LibraryError
 from engine.opening import desk_of, open_store
 from engine.places import PlaceTree
@@ -120,6 +122,8 @@ class Live:
         """Files read to their end: size and time of change by name."""
         self.problems: dict[str, InputError] = {}
         """Files that could not be read, or not to their end."""
+        self._calendars = library.calendars(config.calendars)
+        self._years_told: list[int] = []
         self._drops = None if inputs.watch is None else Drops(inputs.watch)
         self._stdin_rows = 0
         self._looked = inputs.watch is None
@@ -172,7 +176,7 @@ class Live:
             self.registry,
             rules_of(lineage[0]),
             self.config,
-            library.calendars(),
+            self._calendars,
             tick=None if self.config.clock.tick_s else TICK_S,
         )
         self._tick_ns = shard.tick_ns
@@ -250,6 +254,16 @@ class Live:
         detail = {"problem": problem[:2_000], "in_force": self.rules.version}
         self.store.books.audit("system", now, "rules_refused", what, detail)
 
+    def _look_at_calendar(self, now: int) -> None:
+        """Tell once of years at hand whose public holidays nobody knows."""
+        country = self.config.calendar
+        missing = library.missing_years(self._calendars, country, local(now, self.zone).date())
+        if missing and missing != self._years_told:
+            notice = calendar_unknown(country, missing)
+            log.warning("calendar_unknown", country=country, years=missing, notice=notice)
+            self.store.books.audit("system", now, "calendar_unknown", country, {"years": missing})
+        self._years_told = missing
+
     # -- the present ----------------------------------------------------------------------
 
     def feed(self, record: LogRecord) -> None:
@@ -270,6 +284,7 @@ class Live:
             return 0
         rows = self.read(files)
         self._look_at_rules(self.now_ns())
+        self._look_at_calendar(self.now_ns())
         for told in self.store.register.take(SHARD, self.epoch, self.fed, self.now_ns()):
             self.feed(told.record)
         now = self.now_ns()

@@ -20,7 +20,7 @@ SHIFTS = {"day": "08:00-20:00", "night": "20:00-08:00", "always": "", "": ""}
 
 def desk_of(rules: RuleSet, config: Config, zone: str = "Asia/Shanghai") -> Desk:
     """Return how alerts become tasks under these rules; work days are those of the calendar."""
-    days = work_days(library.calendars(), config.calendar)
+    days = work_days(library.calendars(config.calendars), config.calendar)
     return Desk(
         rules=rules,
         queue=config.queue,

@@ -38,6 +38,7 @@ from engine.inputs import (
     open_source,
     place_names,
 )
+from engine.language import calendar_unknown
 from engine.opening import open_store, snapshot_folder
 from engine.packing import pack, unpack
 from engine.places import PlaceTree
@@ -204,6 +205,9 @@ class Replay:
             finished = self._loop(log, host, store)
             if finished:
                 host.finish()
+            unknown = {year for shard in host.shards for year in shard.local.unknown}
+            if unknown:
+                self.warnings.append(calendar_unknown(self.config.calendar, unknown))
             self._save(log, host, store, finished)
             self._close_outputs()
             if finished and self.options.alerts and self.options.alerts != "-":
@@ -248,7 +252,9 @@ class Replay:
     # -- the loop -------------------------------------------------------------------------
 
     def _host(self) -> Host:
-        shard = ShardRunner(self.registry, self.rules, self.config, library.calendars())
+        shard = ShardRunner(
+            self.registry, self.rules, self.config, library.calendars(self.config.calendars)
+        )
         if self.options.store:
             shard.tap = curve_tap(self.config, snapshot_folder(self.options.store), shard)
         return Host([shard], on_lines=self._take_lines, refuse=self)

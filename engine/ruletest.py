@@ -46,7 +46,7 @@ class Runner:
     def __init__(self, rules: RuleSet, config: Config | None = None) -> None:
         self.rules = rules
         self.config = config or Config()
-        self.calendars: Calendars = library.calendars()
+        self.calendars: Calendars = library.calendars(self.config.calendars)
 
     def run(self, case: Case) -> list[AlertChange]:
         """Return every line that a case makes.

@@ -118,8 +118,8 @@ class ShardSurroundings:
 
     # -- what rules ask -------------------------------------------------------------------
 
-    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool]:
-        """Return which contexts explain the subject's present episode."""
+    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool | None]:
+        """Return which contexts explain the subject's present episode; None: not known."""
         if watch.series is not None:
             place, subject = [], NOBODY
         elif watch.rule.subjects.grain == "place":
@@ -169,7 +169,7 @@ class ShardSurroundings:
             "hour": local.hour,
             "minute": local.minute,
             "weekday": local.isoweekday(),
-            "rest_day": self.shard.local.rest_day(first_day),
+            "rest_day": self.shard.local.rests(first_day),
             "month": local.month,
             "season": SEASONS[local.month % 12 // 3],
         }

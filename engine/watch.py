@@ -40,8 +40,8 @@ class Raised:
 class Surroundings(Protocol):
     """What a watch asks of its shard about one subject."""
 
-    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool]:
-        """Return which contexts hold."""
+    def context(self, watch: Watch, row: int, at_ns: int) -> dict[str, bool | None]:
+        """Return which contexts hold; None: not known."""
 
     def subject(self, watch: Watch, row: int) -> dict[str, Any]:
         """Return the subject as rules see it."""

@@ -2,67 +2,186 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
-from rules.expression import Binary, Literal, Name, Node, Unary, conjuncts, parse
-from rules.model import Rule, Selector
-from rules.problems import Problem
+from rules.expression import Literal, conjuncts, parse
+from rules.model import URGENCY, Rule, Selector
+from rules.problems import listing, suggest
+from rules.reach import World, dead_ends, implied, never, spans_of, world_of
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "hour": (0, 23),
-    "minute": (0, 59),
-    "weekday": (1, 7),
-    "month": (1, 12),
-    "p_value": (0, 1),
-    "count": (0, math.inf),
-    "distinct": (0, math.inf),
-    "followed": (0, math.inf),
-    "unfollowed": (0, math.inf),
-    "age_s": (0, math.inf),
-    "first_age_s": (0, math.inf),
-    "onset_s": (0, math.inf),
-    "urgency": (-1, 127),
-}
-_MIRROR = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "==": "=="}
+Path: TypeAlias = tuple[str | int, ...]
+"""Where something stands within a rule: keys, and places in lists."""
+
+QUEUES = ("gridworker", "grid_leader", "street", "department")
+"""Queues that every roster knows."""
+STEPS = ("stand_in", *QUEUES)
+"""Steps of a ladder that every roster knows."""
 
 
-def lint(rules: Sequence[Rule]) -> list[Problem]:
-    """Return warnings for a set of rules that was loaded without errors."""
-    found: list[Problem] = []
-    for rule in rules:
-        reason = never(rule)
-        if reason:
-            found.append(_warning(rule, f"it can never fire: {reason}"))
-        by = next((o for o in rules if o.name != rule.name and covers(o, rule)), None)
-        if by is not None:
-            found.append(_warning(rule, f'it is shadowed: "{by.name}" fires whenever it would'))
-        if rule.route is None and not rule.shadow:
-            found.append(_warning(rule, "it has no route: its alerts become nobody's task"))
-    return found
+class Suspicion(NamedTuple):
+    """Something legal but suspicious about a rule."""
+
+    path: Path
+    message: str
+    offset: int | None = None
+    """Characters from the beginning of the text that stands there."""
+    hint: str = ""
+    wanted: str = ""
 
 
-def never(rule: Rule) -> str:
-    """Return why a rule can never fire; nothing if it might."""
+@dataclass(frozen=True)
+class Population:
+    """Whom there is to watch, as far as selectors ask.
+
+    Parameters
+    ----------
+    subjects : sequence of (kind, attributes, place), optional
+        Repeats may be left out; None: not known.
+    roles : frozenset of str, optional
+        Roles of the workers there are; None: not known.
+    """
+
+    subjects: Sequence[tuple[str, Mapping[str, Any], str]] | None = None
+    roles: frozenset[str] | None = None
+
+
+def lint(rules: Sequence[Rule], population: Population | None = None) -> list[list[Suspicion]]:
+    """Return what is suspicious about each of some rules that were loaded without errors."""
+    known = population or Population()
+    return [list(_about(rule, rules, known)) for rule in rules]
+
+
+def _about(rule: Rule, rules: Sequence[Rule], known: Population) -> Iterator[Suspicion]:
+    world = world_of(rule, (other.name for other in rules))
+    yield from _conditions(rule, world)
+    yield from _levels(rule)
+    by = next((other for other in rules if other.name != rule.name and covers(other, rule)), None)
+    if by is not None:
+        yield Suspicion(("name",), f'it is shadowed: "{by.name}" fires whenever it would')
+    yield from _people(rule, known.roles)
+    if known.subjects is not None and rule.subjects.grain == "subject":
+        yield from _selects(rule.subjects, known.subjects)
+
+
+# -- conditions -----------------------------------------------------------------------------------
+
+
+def _conditions(rule: Rule, world: World) -> Iterator[Suspicion]:
     tree = parse(rule.when)
-    blocked = {str(unless.when) for unless in rule.unless if unless.when}
-    blocked |= {f"context.{unless.context}" for unless in rule.unless if unless.context}
-    spans: dict[str, _Span] = {}
-    flags: dict[str, bool] = {}
-    for clause in conjuncts(tree):
-        text = rule.when[clause.start : clause.end].strip("()")
-        if isinstance(clause, Literal) and clause.value is False:
-            return "`false`"
-        if text in blocked:
-            return f"`{text}` is also in unless"
-        flag, wanted = (clause.item, False) if isinstance(clause, Unary) else (clause, True)
-        if isinstance(flag, Name) and flags.setdefault(flag.dotted, wanted) != wanted:
-            return f"`{flag.dotted}` and its opposite"
-        name = _bound(clause, spans)
-        if name and spans[name].empty:
-            return f"no value of `{name}` fits"
-    return ""
+    dead = never(tree, rule.when, world)
+    if dead is not None:
+        yield Suspicion(("when",), f"it can never fire: {dead.reason}", dead.at, dead.hint)
+    else:
+        for end in dead_ends(tree, rule.when, world):
+            yield Suspicion(("when",), f"this part is never met: {end.reason}", end.at, end.hint)
+    # What keeps a rule quiet is judged by itself: that it is "also in unless" says nothing here.
+    bare = World(
+        world.domains, frozenset(), world.rules, world.places, world.windows, world.overdue
+    )
+    for i, unless in enumerate(rule.unless):
+        if unless.when is None:
+            continue
+        tree = parse(unless.when)
+        if isinstance(tree, Literal) and tree.value is True:
+            yield Suspicion(("unless", i), "it can never fire: this always keeps it quiet")
+        elif (dead := never(tree, unless.when, bare)) is not None:
+            yield Suspicion(
+                ("unless", i, "when"), f"it keeps nothing quiet: {dead.reason}", dead.at, dead.hint
+            )
+    for i, step in enumerate(rule.promotions):
+        dead = never(parse(step.when), step.when, bare) if step.when else None
+        if dead is not None:
+            yield Suspicion(
+                ("promote", i, "when"), f"it is never promoted: {dead.reason}", dead.at, dead.hint
+            )
+
+
+def _levels(rule: Rule) -> Iterator[Suspicion]:
+    """Find promotions that come when an earlier or equal one has done as much."""
+    for i, step in enumerate(rule.promotions):
+        for j, other in enumerate(rule.promotions):
+            same = other.when is None or other.when == step.when
+            as_much = URGENCY[other.to] >= URGENCY[step.to] and other.after_s <= step.after_s
+            if i != j and same and as_much and (other != step or j < i):
+                yield Suspicion(
+                    ("promote", i), f"it changes nothing: by then the level is {other.to} already"
+                )
+                break
+
+
+# -- whom it watches, who goes ----------------------------------------------------------------------
+
+
+def _selects(
+    selector: Selector, subjects: Sequence[tuple[str, Mapping[str, Any], str]]
+) -> Iterator[Suspicion]:
+    """Find the part of a selector that no subject meets."""
+    kinds = {kind for kind, _, _ in subjects}
+    unknown = [k for k in selector.kinds if k not in kinds]
+    for kind in unknown:
+        yield Suspicion(
+            ("subjects", "kinds"), f'no subject is of kind "{kind}"',
+            hint=suggest(kind, kinds), wanted=f"one of {listing(kinds)}",
+        )  # fmt: skip
+    left = [s for s in subjects if not selector.kinds or s[0] in selector.kinds]
+    for name, allowed in selector.attrs.items():
+        if not left:
+            return
+        values = {str(attrs[name]) for _, attrs, _ in left if name in attrs}
+        left = [s for s in left if s[1].get(name) in allowed]
+        if not left:
+            names = {n for _, attrs, _ in subjects for n in attrs}
+            wrong = f'no subject has attribute "{name}"' if not values else (
+                f'no subject has "{name}" = {" or ".join(map(str, allowed))}'
+            )  # fmt: skip
+            hint = suggest(name, names - {name}) if not values else suggest(str(allowed[0]), values)
+            yield Suspicion(
+                ("subjects", "attrs", name), wrong, hint=hint,
+                wanted=f"one of {listing(values or names)}",
+            )  # fmt: skip
+    if left and selector.place_prefixes:
+        for prefix in selector.place_prefixes:
+            if not any(place.startswith(prefix) for _, _, place in left):
+                yield Suspicion(("subjects", "places"), f'no such subject is in place "{prefix}"')
+
+
+def _people(rule: Rule, roles: frozenset[str] | None) -> Iterator[Suspicion]:
+    route = rule.route
+    if route is None:
+        if not rule.shadow:
+            yield Suspicion((), "it has no route: its alerts become nobody's task")
+        return
+    known = frozenset(QUEUES) | (roles or frozenset())
+    # Without a workers file a role of one's own cannot be told from a slip of the pen.
+    doubtful = roles is not None
+    if route.queue not in known and (doubtful or suggest(route.queue, known)):
+        yield Suspicion(
+            ("route", "queue"), f'nobody has the role "{route.queue}"',
+            hint=suggest(route.queue, known), wanted=f"one of {listing(known)}",
+        )  # fmt: skip
+    for i, step in enumerate(route.escalate):
+        steps = known | {"stand_in"}
+        if step.to not in steps and (doubtful or suggest(step.to, steps)):
+            yield Suspicion(
+                ("route", "escalate", i, "to"), f'nobody has the role "{step.to}"',
+                hint=suggest(step.to, steps), wanted=f"one of {listing(steps)}",
+            )  # fmt: skip
+    if route.contact_first:
+        levels = {rule.level, *(p.to for p in rule.promotions)}
+        if rule.subjects.grain != "subject":
+            yield Suspicion(("route", "contact_first"), "nobody is called about a place")
+        elif levels <= set(route.send_at_once):
+            yield Suspicion(
+                ("route", "contact_first"),
+                "the calls keep nobody at home: at all its levels somebody is sent at once",
+            )
+    if rule.hard_danger and rule.group.wait_s:
+        yield Suspicion(("group", "wait"), "hard danger never waits: this changes nothing")
+
+
+# -- rules that stand before others -----------------------------------------------------------------
 
 
 def covers(other: Rule, rule: Rule) -> bool:
@@ -79,17 +198,16 @@ def covers(other: Rule, rule: Rule) -> bool:
         return False
     return (
         _wider(other.subjects, rule.subjects)
-        and _clauses(other) <= _clauses(rule)
+        and _asks_less(other.when, rule.when)
         and other.for_s <= rule.for_s
     )
 
 
-def _warning(rule: Rule, message: str) -> Problem:
-    return Problem(rule.file, rule.line, 1, message, rule.name)
-
-
-def _clauses(rule: Rule) -> set[str]:
-    return {rule.when[c.start : c.end] for c in conjuncts(parse(rule.when))}
+def _asks_less(one: str, two: str) -> bool:
+    """Return whether a condition holds wherever another does, as far as clauses tell."""
+    tree = parse(two)
+    clauses, spans = {two[c.start : c.end] for c in conjuncts(tree)}, spans_of(tree)
+    return all(one[c.start : c.end] in clauses or implied(c, spans) for c in conjuncts(parse(one)))
 
 
 def _wider(one: Selector, two: Selector) -> bool:
@@ -110,49 +228,3 @@ def _wider(one: Selector, two: Selector) -> bool:
             for name, allowed in one.attrs.items()
         )
     )
-
-
-@dataclass
-class _Span:
-    """What values a number may still have."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    low_open: bool = False
-    high_open: bool = False
-
-    @property
-    def empty(self) -> bool:
-        return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
-
-    def narrow(self, op: str, value: float) -> None:
-        if op in (">", ">=", "==") and (value, op == ">") > (self.low, self.low_open):
-            self.low, self.low_open = value, op == ">"
-        if op in ("<", "<=", "==") and (-value, op == "<") > (-self.high, self.high_open):
-            self.high, self.high_open = value, op == "<"
-
-
-def _bound(clause: Node, spans: dict[str, _Span]) -> str:
-    """Take a clause like ``name > 3`` into the spans; return the name."""
-    if not isinstance(clause, Binary) or clause.op not in _MIRROR:
-        return ""
-    left, right, op = clause.left, clause.right, clause.op
-    if isinstance(right, Name):
-        left, right, op = right, left, _MIRROR[op]
-    value = _constant(right)
-    if not isinstance(left, Name) or value is None:
-        return ""
-    if left.dotted not in spans:
-        low, high = _RANGES.get(left.path[-1], (-math.inf, math.inf))
-        spans[left.dotted] = _Span(low, high)
-    spans[left.dotted].narrow(op, value)
-    return left.dotted
-
-
-def _constant(node: Node) -> float | None:
-    if isinstance(node, Unary) and node.op == "-":
-        inner = _constant(node.item)
-        return None if inner is None else -inner
-    if isinstance(node, Literal) and isinstance(node.value, int | float):
-        return None if isinstance(node.value, bool) else float(node.value)
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import yaml
@@ -12,7 +13,7 @@ from detectors.base import Detector, DetectorError, lookup, names
 from rules import document
 from rules.build import DetectorFacts, KnownDetectors, build
 from rules.grammar import FILE, RULE
-from rules.lint import lint
+from rules.lint import Path, Population, lint
 from rules.model import RuleSet, rule_set
 from rules.problems import Problem, RuleErrors, listing, suggest
 from rules.shapes import BAD, Read, Reader
@@ -21,7 +22,9 @@ __all__ = ["DetectorFacts", "load", "registered"]
 
 
 def load(
-    files: Mapping[str, str], known_detectors: Mapping[str, DetectorFacts] | None = None
+    files: Mapping[str, str],
+    known_detectors: Mapping[str, DetectorFacts] | None = None,
+    population: Population | None = None,
 ) -> RuleSet:
     """Return the rules of some files.
 
@@ -32,6 +35,8 @@ def load(
         under ``rules:``.
     known_detectors : mapping of str to DetectorFacts, optional
         The detectors there are; default: all that are registered.
+    population : Population, optional
+        Whom there is to watch and to send: rules that reach nobody of them are warned of.
 
     Returns
     -------
@@ -54,9 +59,32 @@ def load(
     problems = [problem for reader in readers for problem in reader.problems]
     if problems:
         raise RuleErrors(problems)
-    rules = [one.rule for one in found if one.rule is not None]
-    warnings = [warning for reader in readers for warning in reader.warnings] + lint(rules)
+    built = [(one, one.rule) for one in found if one.rule is not None]
+    rules = [rule for _, rule in built]
+    for (one, rule), suspicions in zip(built, lint(rules, population), strict=True):
+        one.reader.rule = rule.name
+        for s in suspicions:
+            node = _node_at(one.record, s.path)
+            offset = s.offset if isinstance(node, yaml.ScalarNode) else None
+            one.reader.report(
+                node, s.message, hint=s.hint, wanted=s.wanted, offset=offset, warn=True
+            )
+    warnings = [warning for reader in readers for warning in reader.warnings]
     return rule_set(rules, tuple(map(str, sorted(warnings))))
+
+
+def _node_at(record: Read, path: Path) -> yaml.Node:
+    """Return the node of a part of a rule; of the whole where it is written in short."""
+    node: yaml.Node = record.node
+    part: Any = record
+    for step in path:
+        if isinstance(part, Read) and isinstance(step, str):
+            node = part.at(step)
+            part = part.get(step)
+        elif isinstance(part, tuple) and isinstance(step, int) and step < len(part):
+            items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+            node, part = items[step], part[step]
+    return node
 
 
 class _Found:
@@ -142,7 +170,7 @@ def _records(reader: Reader) -> list[Read]:
         reader.problems.append(error.problem)
         return []
     if root is None:
-        reader.warnings.append(Problem(reader.file, 1, 1, "the file is empty"))
+        reader.warnings.append(Problem(reader.file, 1, 1, "the file is empty", warning=True))
         return []
     several = isinstance(root, yaml.MappingNode) and any(
         isinstance(key, yaml.ScalarNode) and key.value == "rules" for key, _ in root.value

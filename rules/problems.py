@@ -12,7 +12,7 @@ class Problem:
     """One thing that is wrong (or, as a warning, suspicious) in a rule file.
 
     ``line`` and ``column`` count from 1. ``got`` and ``wanted`` are as short as they can be;
-    ``hint`` is what to do next.
+    ``hint`` is what to do next; ``warning``: legal all the same.
     """
 
     file: str
@@ -23,10 +23,12 @@ class Problem:
     got: str = ""
     wanted: str = ""
     hint: str = ""
+    warning: bool = False
 
     def __str__(self) -> str:
-        """Return ``file:line:column: rule "x": message; got …; wanted …; hint``."""
-        about = f'rule "{self.rule}": ' if self.rule else ""
+        """Return ``file:line:column: [warning: ]rule "x": message; got …; wanted …; hint``."""
+        about = "warning: " if self.warning else ""
+        about += f'rule "{self.rule}": ' if self.rule else ""
         parts = [f"{about}{self.message}"]
         if self.got:
             parts.append(f"got {self.got}")

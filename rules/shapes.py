@@ -56,7 +56,9 @@ class Reader:
     ) -> _Bad:
         """Note a problem at a node, or at a character within its text; return :data:`BAD`."""
         spot = spot_of(node.start_mark) if offset is None else within(node, offset, self.source)
-        problem = Problem(self.file, spot.line, spot.column, message, self.rule, got, wanted, hint)
+        problem = Problem(
+            self.file, spot.line, spot.column, message, self.rule, got, wanted, hint, warn
+        )
         (self.warnings if warn else self.problems).append(problem)
         return BAD
 

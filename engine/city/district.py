@@ -67,7 +67,7 @@ class District:
             registry,
             self.rules,
             self.config,
-            library.calendars(),
+            library.calendars(self.config.calendars),
             tick=self.tick_s,
             share=(shard, self.routing.shards),
             zone=(self.routing.whole.zones or ["UTC"])[0],

@@ -8,6 +8,7 @@ adapter's event loop is free to keep its membership, and a rebalance never waits
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
@@ -17,9 +18,11 @@ from typing import TypeVar
 
 import structlog
 
+from engine import library
 from engine.city.district import District
 from engine.city.keeper import Keeper
 from engine.city.wire import WireError
+from engine.language import calendar_unknown
 from engine.shard import ShardError
 from engine.snapshot import SnapshotFileError, SnapshotFolder
 from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError
@@ -91,6 +94,12 @@ class Workshop:
         from engine.warm import warm
 
         warm()
+        config = self.district.config
+        country = config.calendar
+        known = library.calendars(config.calendars)
+        if missing := library.missing_years(known, country, dt.datetime.now(dt.UTC).date()):
+            notice = calendar_unknown(country, missing)
+            log.warning("calendar_unknown", country=country, years=missing, notice=notice)
 
     # -- membership -----------------------------------------------------------------------
 

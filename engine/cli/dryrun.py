@@ -60,7 +60,7 @@ def dry_run(
     from engine.config import load
     from engine.dryrun import DryRunner, verdicts
     from engine.dryrun_page import as_json, as_text
-    from engine.language import say
+    from engine.language import calendar_unknown, say
     from engine.library import BudgetError
     from engine.replay import ReplayOptions
     from engine.sinks import writing
@@ -96,6 +96,9 @@ def dry_run(
     if html_out is not None:
         with writing(html_out):
             Path(html_out).write_text(_page(result, readings, places), encoding="utf-8")
+    if result.unknown_years:
+        notice = calendar_unknown(config.calendar, result.unknown_years)
+        click.echo(f"gridwarden: {notice}", err=True)
     for problem in result.problems:
         click.echo(f"gridwarden: {problem}", err=True)
     return 3 if result.problems else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from engine.cli.dryrun import dry_run
 if TYPE_CHECKING:
     from engine.ruletest import Runner
     from rules.cases import Case
+    from rules.lint import Population
     from rules.model import Rule
 
 
@@ -25,26 +27,70 @@ def rules() -> None:
 
 @rules.command()
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-def check(path: Path | None) -> int:
-    """Check the rule files of PATH (default: the shipped library).
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option(
+    "--today", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="For calendars; default: now."
+)
+@click.option(
+    "--subjects", type=click.Path(exists=True), metavar="FILE",
+    help="Also warn of rules that select none of these.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.Path(exists=True), metavar="FILE",
+    help="Also warn of queues and steps that none of these answers for.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit code 1 for warnings, too.")
+def check(
+    path: Path | None, config_file: Path | None, today: dt.datetime | None, subjects: str | None,
+    workers: str | None, strict: bool,
+) -> int:  # fmt: skip
+    """Check the rule files of PATH (default: those of the configuration, else the shipped library).
 
-    Prints every problem of every file as file:line:column; exit code 1 if there are any.
+    Prints every problem of every file as file:line:column; exit code 1 if there are any. What is
+    legal but suspicious is a warning: rules that can never fire, that others cover, without a
+    route, and years at hand without a calendar of public holidays.
     """
     from engine import library
-    from engine.language import say
+    from engine.config import load as load_config
+    from engine.language import calendar_unknown, say
     from rules.loader import load
     from rules.problems import RuleErrors
 
-    files = library.rule_files(path)
+    config = load_config(config_file)
+    files = library.rule_files(path if path is not None else config.rules.path)
     try:
-        found = load(files)
+        found = load(files, None, _population(subjects, workers))
+        calendars = library.calendars(config.calendars)
     except RuleErrors as errors:
         click.echo(str(errors))
         return 1
-    for warning in found.warnings:
+    warnings = list(found.warnings)
+    day = (today or dt.datetime.now(dt.UTC)).date()
+    if missing := library.missing_years(calendars, config.calendar, day):
+        warnings.append(say("warning", text=calendar_unknown(config.calendar, missing)))
+    for warning in warnings:
         click.echo(warning)
+    if warnings and strict:
+        return 1
     click.echo(say("rules_ok", rules=len(found), files=len(files), version=found.version))
     return 0
+
+
+def _population(subjects: str | None, workers: str | None) -> Population:
+    """Return whom there is to watch and to send, by the files that say so."""
+    from connectors.tables import read_subjects
+    from engine.opening import workers_of
+    from rules.lint import Population
+
+    found = None
+    if subjects is not None:
+        table = read_subjects(subjects)
+        distinct = sorted(
+            set(zip(table.kind.tolist(), table.attrs.code.tolist(), table.place.to_pylist(), strict=True))
+        )
+        found = [(table.kinds[k], table.attrs.distinct[c], place) for k, c, place in distinct]
+    roles = None if workers is None else frozenset(w.role for w in workers_of(workers))
+    return Population(found, roles)
 
 
 @rules.command()

@@ -9,11 +9,15 @@ import numpy as np
 import openpyxl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from connectors.attributes import check_subject
 from connectors.errors import InputError, TableError
 from connectors.people import read_contacts, read_workers
 from connectors.tables import read_meters, read_places, read_subjects
 from connectors.writers import write_table
+from rules import permits
 
 METERS = "meter_id,subject_id,utility,kind,unit,interval_s,multiplier,stamp\n"
 SUBJECTS = "subject_id,kind,place,timezone,attrs\n"
@@ -146,6 +150,37 @@ def test_attrs_of_closed_plants(tmp_path: Path, attrs: str, message: str) -> Non
     (problem,) = problems(read_subjects, path)
     assert problem.startswith("row 1: attrs")
     assert message in problem
+
+
+_ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(-9, 9), st.floats(), st.text(max_size=6),
+    st.sampled_from(["2026-03-01", "07:00", "24:00", "T0700", "25:00", 2e6, 5, [1], [0], [1.0],
+                     ["07:00", "T1800"], ["22:00", "06:00"], "20260301", "2026-W10-1"]),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("from", "to", "days", "hours", "kw", "note"), _ODD)
+    ),
+    _ODD,
+)
+def test_no_permit_is_passed_over_in_silence(window: dict[str, object], kw: object) -> None:
+    """What the rules cannot use, the table refuses: nobody wonders why a permit does not hold."""
+    attrs = {"closed_on": "2024-01-01", "permitted_kw": kw, "permitted_windows": [window]}
+    if permits.problems(attrs):
+        assert check_subject("closed_plant", attrs)
+
+
+def test_a_permit_that_rules_cannot_use_is_told_as_they_would(tmp_path: Path) -> None:
+    window = {"from": "2024-01-01", "to": "2024-02-01", "hours": ["T0700", "18:00"], "kw": 5}
+    attrs = json.dumps({"closed_on": "2023-12-01", "permitted_windows": [window]})
+    row = {"subject_id": "s", "kind": "closed_plant", "place": "1", "timezone": "UTC"}
+    path = write(tmp_path / "s.ndjson", json.dumps(row | {"attrs": attrs}))
+    (problem,) = problems(read_subjects, path)
+    assert "permitted_windows[0].hours" in problem
+    assert 'wanted ["07:00", "18:00"]' in problem
 
 
 @pytest.mark.parametrize(

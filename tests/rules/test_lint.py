@@ -6,12 +6,30 @@ from typing import Any
 
 import pytest
 
+from rules.lint import Population
 from rules.loader import load
 from tests.rules.kit import KNOWN, document, dump
 
+HOMES = Population(
+    subjects=[
+        ("elderly_alone", {"sector": "north"}, "330106001001"),
+        ("rental", {"sector": "south"}, "330106001002"),
+        ("closed_plant", {"closed_on": "2024-01-01"}, "330106002001"),
+    ],
+    roles=frozenset({"gridworker", "market_office"}),
+)
 
-def warnings(*rules: dict[str, Any]) -> list[str]:
-    return list(load({"rule.yaml": dump({"rules": list(rules)})}, KNOWN).warnings)
+
+def warnings(*rules: dict[str, Any], population: Population | None = None) -> list[str]:
+    source = dump({"rules": list(rules)})
+    return list(load({"rule.yaml": source}, KNOWN, population).warnings)
+
+
+def pointed(source: str, line: str) -> str:
+    """Return the text from where a warning points to the end of that line."""
+    _, row, column, rest = line.split(":", 3)
+    assert rest.startswith(' warning: rule "a-rule": ')
+    return source.splitlines()[int(row) - 1][int(column) - 1 :]
 
 
 @pytest.mark.parametrize(
@@ -26,6 +44,21 @@ def warnings(*rules: dict[str, Any]) -> list[str]:
         ({"when": "silence.due && !silence.due"}, "`silence.due` and its opposite"),
         ({"when": "silence.due && context.absent", "unless": ["absent"]}, "also in unless"),
         ({"when": "silence.due && now.hour < 6", "unless": ["now.hour < 6"]}, "also in unless"),
+        ({"when": "silence.due && silence.urgency > 35"}, "no value of `silence.urgency`"),
+        ({"when": "silence.due && now.hour > 5 && now.hour < 6"}, "no value of `now.hour`"),
+        ({"when": "silence.due && !(now.hour <= 20) && now.hour < 20"}, "no value of `now.hour`"),
+        ({"when": "silence.due && (now.hour > 30 || now.weekday == 0)"}, "no value of `now.hour`"),
+        ({"when": "silence.due && now.season == 'sumer'"}, 'did you mean "summer"?'),
+        ({"when": "now.season == 'summer' && silence.due && now.season != 'summer'"}, "no value of `now.season`"),
+        ({"when": "silence.due && subject.kind in ['rental', 'plant']"}, "no value of `subject.kind`"),
+        ({"when": "silence.due && 'b-rule' in alerts"}, 'no rule is named "b-rule"; did you mean "a-rule"?'),
+        ({"when": "silence.due && subject.place.startsWith('44')", "subjects": {"places": ["3301"]}}, "watches no place"),
+        ({"unless": ["true"]}, "this always keeps it quiet"),
+        ({"when": "calls.age_s > 7200.0", "signals": None, "budget": None,
+          "events": {"calls": {"kind": "call", "within": "2h"}}}, "`calls` looks back 7200 s only"),
+        ({"when": "calls.unfollowed > 0", "signals": None, "budget": None,
+          "events": {"calls": {"kind": "call", "within": "2h", "then": {"kind": "visit", "within": "6h"}}}},
+         "leaves the window before what follows is overdue; make within longer"),
     ],
 )  # fmt: skip
 def test_never_fires(changes: dict[str, Any], reason: str) -> None:
@@ -40,13 +73,77 @@ def test_never_fires(changes: dict[str, Any], reason: str) -> None:
         "silence.due && silence.evidence > 2.0 && silence.evidence < 3.0",
         "silence.due && now.hour >= 23",
         "silence.due && silence.evidence >= 2.0 && silence.evidence <= 2.0",
-        "silence.due || false",
         "silence.due && (now.hour > 22 || now.hour < 6)",
         "silence.due && silence.urgency > -1",
     ],
 )
 def test_might_fire(when: str) -> None:
     assert warnings(document(when=when)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "message"),
+    [
+        ({"when": "silence.due && now.hour > 24"}, "now.hour > 24", "it can never fire"),
+        ({"when": "silence.due || now.hour > 24"}, "now.hour > 24", "this part is never met"),
+        ({"when": "silence.due || false"}, "false", "this part is never met"),
+        ({"unless": [{"when": "now.month == 13"}]}, "now.month == 13", "it keeps nothing quiet"),
+        ({"unless": ["absent", "now.month == 13"]}, "now.month == 13", "it keeps nothing quiet"),
+        ({"promote": [{"to": "red", "when": "silence.p_value < 0.0"}]}, "silence.p_value < 0.0", "it is never promoted"),
+        ({"promote": [{"to": "red", "after": "1h"}, {"to": "red", "after": "6h"}]}, "to: red", "it changes nothing"),
+        ({"route": {"queue": "grid_worker"}}, "grid_worker", 'did you mean "gridworker"?'),
+        ({"route": {"queue": "gridworker", "escalate": [{"to": "stret", "after": "1h"}]}}, "stret", 'did you mean "street"?'),
+        ({"route": {"queue": "gridworker", "contact_first": ["resident"]}, "level": "red"}, "- resident", "somebody is sent at once"),
+        ({"group": {"by": "grid", "wait": "1h"}, "hard_danger": True}, "1h", "hard danger never waits"),
+    ],
+)  # fmt: skip
+def test_a_warning_points_at_what_is_meant(changes: dict[str, Any], at: str, message: str) -> None:
+    source = dump(document(**changes))
+    (line,) = load({"rule.yaml": source}, KNOWN).warnings
+    assert message in line
+    assert pointed(source, line) == at
+
+
+def test_where_a_condition_goes_over_lines_the_line_is_named() -> None:
+    source = dump(document()).replace(
+        "when: silence.due\n", "when: >-\n  silence.due\n  && now.hour > 24\n"
+    )
+    (line,) = load({"rule.yaml": source}, KNOWN).warnings
+    assert pointed(source, line) == "now.hour > 24"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subjects": {"kinds": ["elderly_alnoe"]}}, 'of kind "elderly_alnoe"; wanted one of closed_plant, elderly_alone, rental; did you mean "elderly_alone"?'),
+        ({"subjects": {"attrs": {"secter": "north"}}}, 'no subject has attribute "secter"; wanted one of closed_on, sector; did you mean "sector"?'),
+        ({"subjects": {"kinds": ["rental"], "attrs": {"sector": "soth"}}}, 'no subject has "sector" = soth; wanted one of south; did you mean "south"?'),
+        ({"subjects": {"kinds": ["rental"], "places": ["330106002"]}}, 'no such subject is in place "330106002"'),
+        ({"route": {"queue": "street_office"}}, 'nobody has the role "street_office"'),
+    ],
+)  # fmt: skip
+def test_whom_nobody_is_or_answers_for(changes: dict[str, Any], message: str) -> None:
+    (line,) = warnings(document(**changes), population=HOMES)
+    assert message in line
+    fine = document(
+        subjects={"kinds": ["rental"], "attrs": {"sector": "south"}, "places": ["330106"]},
+        route={"queue": "market_office"},
+    )
+    assert warnings(fine, population=HOMES) == []
+
+
+def test_a_role_of_ones_own_is_no_slip_of_the_pen() -> None:
+    assert warnings(document(route={"queue": "market_office"})) == []
+
+
+def test_nobody_is_called_about_a_place() -> None:
+    (line,) = warnings(
+        document(
+            subjects={"grain": "place"}, signals={"silence": "street"},
+            route={"queue": "street", "contact_first": ["resident"]},
+        )
+    )  # fmt: skip
+    assert "nobody is called about a place" in line
 
 
 def test_shadowed() -> None:
@@ -56,6 +153,15 @@ def test_shadowed() -> None:
     )
     (line,) = warnings(wide, narrow)
     assert 'rule "b-narrow": it is shadowed: "a-wide" fires whenever it would' in line
+
+
+def test_shadowed_by_a_lower_threshold() -> None:
+    wide = document(name="a-wide", inhibits=["b-narrow"], when="silence.evidence > 2.0")
+    narrow = document(name="b-narrow", when="silence.evidence >= 3.0 && now.hour > 6")
+    found = [w for w in warnings(wide, narrow) if "shadowed" in w]
+    assert len(found) == 1
+    narrow["when"] = "silence.evidence >= 2.0"
+    assert not any("shadowed" in w for w in warnings(wide, narrow))
 
 
 def test_shadowed_by_its_own_exception() -> None:

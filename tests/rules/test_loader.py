@@ -140,7 +140,7 @@ def test_several_rules_in_a_file_and_in_files() -> None:
 def test_no_files_and_empty_files_are_no_rules() -> None:
     assert len(load({}, KNOWN)) == 0
     assert load({"empty.yaml": "# nothing yet\n"}, KNOWN).warnings == (
-        "empty.yaml:1:1: the file is empty",
+        "empty.yaml:1:1: warning: the file is empty",
     )
 
 
@@ -384,7 +384,7 @@ def test_warnings_are_no_errors() -> None:
         KNOWN,
     )
     assert found.warnings == (
-        'rule.yaml:19:9: rule "a-rule": texts.raised.zh has no Chinese in it',
+        'rule.yaml:19:9: warning: rule "a-rule": texts.raised.zh has no Chinese in it',
     )
 
 
