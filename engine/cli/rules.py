@@ -86,7 +86,14 @@ def _population(subjects: str | None, workers: str | None) -> Population:
     if subjects is not None:
         table = read_subjects(subjects)
         distinct = sorted(
-            set(zip(table.kind.tolist(), table.attrs.code.tolist(), table.place.to_pylist(), strict=True))
+            set(
+                zip(
+                    table.kind.tolist(),
+                    table.attrs.code.tolist(),
+                    table.place.to_pylist(),
+                    strict=True,
+                )
+            )
         )
         found = [(table.kinds[k], table.attrs.distinct[c], place) for k, c, place in distinct]
     roles = None if workers is None else frozenset(w.role for w in workers_of(workers))
