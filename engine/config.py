@@ -164,6 +164,7 @@ class GatewayConfig(_Frozen):
     block_rows: int = Field(4_096, ge=1, le=20_000)
     memory_bytes: int = Field(256 << 20, ge=1 << 20)
     state: Path = Path("gateway.json")
+    health_port: int | None = Field(None, ge=0, le=65_535)
 
 
 class WorkerConfig(_Frozen):
@@ -238,6 +239,14 @@ class RelayConfig(_Frozen):
         return bool(self.redis or self.kafka or self.webhooks or self.notify)
 
 
+class TrialConfig(_Frozen):
+    """Event time of a demonstration: from a moment of the past on, faster than the wall clock."""
+
+    event_from: datetime
+    wall_from: datetime
+    speed: float = Field(1.0, gt=0, description="Event seconds a second.")
+
+
 class Config(_Frozen):
     """Everything that can be set."""
 
@@ -246,6 +255,9 @@ class Config(_Frozen):
     snapshots: Path = Path("snapshots")
     alerts: Path | None = Field(None, description="Also append alerts to this NDJSON file.")
     quarantine: Path | None = None
+    health_host: str = Field(
+        "127.0.0.1", description="Where health and metrics of all parts are served."
+    )
     personal_data_key: SecretStr | None = Field(
         None, description="Key for names, addresses and phones; better by environment."
     )
@@ -262,6 +274,7 @@ class Config(_Frozen):
     console: ConsoleConfig = ConsoleConfig()
     city: CityConfig = CityConfig()
     relay: RelayConfig = RelayConfig()
+    trial: TrialConfig | None = None
 
     @model_validator(mode="after")
     def _layout_fits(self) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +18,7 @@ from connectors.records import Tick
 from detectors.base import NS
 from engine.city import topics
 from engine.city.district import District
+from engine.city.gateway_watch import watched
 from engine.city.packer import LogError, Packer
 from engine.inputs import directory_of
 
@@ -71,7 +73,11 @@ class Gateway:
             district.routing, self._send,
             block_rows=config.block_rows, memory_bytes=config.memory_bytes,
         )  # fmt: skip
-        self.log_down_since: float | None = None
+        self.log_up = True
+        """Whether Kafka took the last tick."""
+        self.sources_up: dict[str, Callable[[], bool]] = {}
+        """Sources that have a connection, and whether it stands."""
+        self.turned_at = time.monotonic()
         self._producer: AIOKafkaProducer | None = None
         self._names = {None: district.topic(topics.QUARANTINE)}
         self._log = district.topic(topics.LOG)
@@ -108,7 +114,8 @@ class Gateway:
         tasks = [asyncio.create_task(c) for c in (self._linger(), self._ticks(), *sources(self))]
         waiting = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            with watched(self):
+                done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiting}:
                 task.result()  # a source that ends has failed: say why
         finally:
@@ -134,6 +141,7 @@ class Gateway:
     async def _ticks(self) -> None:
         """Move the clocks of all shards, dead places' too."""
         while True:
+            self.turned_at = time.monotonic()
             if not self.clock.by_data:
                 with contextlib.suppress(LogError, KafkaError):  # the next one says as much
                     await self.tick()
@@ -149,5 +157,6 @@ class Gateway:
         try:
             await waits
         except LogError:
-            self._ticked_ns = 0
+            self._ticked_ns, self.log_up = 0, False
             raise
+        self.log_up = True

@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
+
+log = structlog.get_logger()
 
 Look = Callable[[], Mapping[str, Any]]
 """Returns ``ok`` (the process turns), ``ready`` (it does its work), and what people want to know."""
@@ -63,3 +68,19 @@ class Health:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def serving(port: int | None, look: Look, metrics: Collector, host: str = "") -> Iterator[None]:
+    """Serve health and metrics, where the configuration names a port."""
+    if port is None:
+        yield
+        return
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    health = Health(port, look, registry, host)
+    log.info("health", port=health.port)
+    try:
+        yield
+    finally:
+        health.close()

@@ -89,6 +89,8 @@ class Keeper:
         """Event-day whose prices are not there yet."""
         self.host = Host([runner], on_lines=self._take, refuse=self)
         self.host.hand_over = self._count_day
+        self.spent: dict[str, tuple[int, int]] = {}
+        """Candidates and watched seconds by rule, since this process holds the shard."""
         self._refuse = refuse
         self._meters = IdMap()
         self._meters.put(runner.registry.meters.meter_id, np.arange(len(runner.registry.meters)))
@@ -173,6 +175,9 @@ class Keeper:
 
     def _count_day(self, day: int, counted: Mapping[str, Tally]) -> None:
         self._tallies.append((day, counted))
+        for rule, tally in counted.items():
+            spent, seconds = self.spent.get(rule, (0, 0))
+            self.spent[rule] = spent + int(tally.spent), seconds + int(tally.exposure_s)
 
     def _take(self, lines: Sequence[AlertChange]) -> None:
         self._lines += lines

@@ -2,7 +2,7 @@
 
 Each listens on a free port of the loopback alone, keeps its data in a folder of its own, and keeps
 its port when it is started again, so that clients find it. None of this is how to run them in
-production: `compose.yaml` and a distribution's own packages are.
+production: `deploy/compose.yaml` and a distribution's own packages are.
 """
 
 from __future__ import annotations

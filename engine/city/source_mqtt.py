@@ -49,6 +49,7 @@ class MqttSource:
         self._messages: list[tuple[int, mqtt.MQTTMessage]] = []
         self._session = 0
         self._client = self._make()
+        gateway.sources_up["mqtt"] = lambda: self.connected
 
     def _make(self) -> mqtt.Client:
         client = mqtt.Client(

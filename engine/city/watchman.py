@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-import structlog
-from prometheus_client import CollectorRegistry
+import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.city.district import District
-from engine.city.health import Health
+from engine.city.health import serving
 from engine.city.workshop import Workshop
+from engine.intake import Intake
 
-log = structlog.get_logger()
 STALLED_S = 30.0
 
 
@@ -27,6 +26,9 @@ class Member(Protocol):
     workshop: Workshop
     rebalances: int
     turned_at: float
+
+    def newest(self, shard: int) -> int | None:
+        """Return the offset behind the newest message of a shard's log, if it is known."""
 
 
 class WorkerMetrics(Collector):
@@ -52,6 +54,10 @@ class WorkerMetrics(Collector):
         up = GaugeMetricFamily("gridwarden_shard_up", "1: watched here.", labels=label)
         age = GaugeMetricFamily("gridwarden_snapshot_age_seconds", "Since it.", labels=label)
         size = GaugeMetricFamily("gridwarden_snapshot_bytes", "Of the newest.", labels=label)
+        lag = GaugeMetricFamily("gridwarden_shard_lag", "Messages behind the log.", labels=label)
+        missing = GaugeMetricFamily(
+            "gridwarden_missing_share", "Meters without a reading in their last slot.", labels=label
+        )
         rows = CounterMetricFamily(
             "gridwarden_rows", "Rows by how they ended.", labels=[*label, "status"]
         )
@@ -65,10 +71,58 @@ class WorkerMetrics(Collector):
             offset.add_metric(name, keeper.next)
             age.add_metric(name, time.monotonic() - keeper.saved_at)
             size.add_metric(name, keeper.saved_bytes)
+            newest = self.member.newest(shard)
+            if newest is not None:
+                lag.add_metric(name, max(0, newest - keeper.next))
+            share = missing_share(keeper.host.shards[0].intake)
+            if share is not None:
+                missing.add_metric(name, share)
             for counts in list(keeper.host.counts.values()):
                 for status, n in counts.by_status.items():
                     rows.add_metric([*name, status], n)
-        yield from (clock, offset, waiting, up, age, size, rows)
+        yield from (clock, offset, waiting, up, age, size, lag, missing, rows)
+        yield from self._budgets()
+
+    def _budgets(self) -> Iterator[Metric]:
+        """Yield what each rule may spend, and what it has spent here."""
+        label = ["rule"]
+        asked = GaugeMetricFamily(
+            "gridwarden_rule_budget", "False alerts per subject-year.", labels=label
+        )
+        spent = CounterMetricFamily("gridwarden_rule_spent", "Candidates.", labels=label)
+        exposed = CounterMetricFamily(
+            "gridwarden_rule_exposure_seconds", "Watched time.", labels=label
+        )
+        for rule in self.member.district.rules:
+            if rule.budget is not None:
+                asked.add_metric([rule.name], rule.budget.false_alerts_per_subject_year)
+        totals: dict[str, tuple[int, int]] = {}
+        for bench in list(self.member.workshop.benches.values()):
+            if bench.keeper is not None:
+                for rule_name, (n, seconds) in list(bench.keeper.spent.items()):
+                    before = totals.get(rule_name, (0, 0))
+                    totals[rule_name] = before[0] + n, before[1] + seconds
+        for rule_name, (n, seconds) in sorted(totals.items()):
+            spent.add_metric([rule_name], n)
+            exposed.add_metric([rule_name], seconds)
+        yield from (asked, spent, exposed)
+
+
+def missing_share(intake: Intake) -> float | None:
+    """Return the share of meters without a reading in the last slot that closed, of all classes."""
+    there = expected = 0
+    sizes = np.bincount(intake.registry.meters.class_index, minlength=len(intake.classes))
+    for c, size in zip(intake.classes, sizes, strict=True):
+        first = int(c["bits_tag"])
+        tags = intake.bit_tags[first : first + int(c["kept"])]
+        newest = int(tags.max(initial=-1))
+        if newest < 0:
+            continue
+        begin = int(c["bits_at"]) + newest % int(c["kept"]) * int(c["bits_row"])
+        bits = np.unpackbits(intake.bits[begin : begin + int(c["bits_row"])])
+        there += int(bits.sum())
+        expected += int(size)
+    return 1.0 - there / expected if expected else None
 
 
 def about(member: Member) -> Mapping[str, Any]:
@@ -87,18 +141,12 @@ def about(member: Member) -> Mapping[str, Any]:
     }
 
 
-@contextmanager
-def watched(member: Member) -> Iterator[Health | None]:
+def watched(member: Member) -> AbstractContextManager[None]:
     """Serve health and metrics of a worker, if the configuration names a port."""
-    port = member.district.config.city.worker.health_port
-    if port is None:
-        yield None
-        return
-    registry = CollectorRegistry()
-    registry.register(WorkerMetrics(member))
-    health = Health(port, lambda: about(member), registry)
-    log.info("health", port=health.port)
-    try:
-        yield health
-    finally:
-        health.close()
+    config = member.district.config
+    return serving(
+        config.city.worker.health_port,
+        lambda: about(member),
+        WorkerMetrics(member),
+        config.health_host,
+    )

@@ -79,6 +79,14 @@ class AiokafkaWorker(ConsumerRebalanceListener):
             await self.workshop.close()
             await consumer.stop()
 
+    def newest(self, shard: int) -> int | None:
+        """Return the offset behind the newest message of a shard's log, as last heard."""
+        try:
+            found: int | None = self._consumer.highwater(TopicPartition(self.topic, shard))
+        except (AttributeError, AssertionError, KafkaError):
+            return None  # not joined yet, or not ours any more
+        return found
+
     async def _work(self, stop: asyncio.Event) -> None:
         consumer, workshop = self._consumer, self.workshop
         reported = time.monotonic()

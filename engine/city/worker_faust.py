@@ -93,6 +93,10 @@ class FaustWorker:
         app.on_partitions_revoked.connect(self._revoked, weak=False)
         return app
 
+    def newest(self, shard: int) -> int | None:  # noqa: ARG002
+        """Return nothing: Faust does not tell."""
+        return None
+
     async def run(self, stop: asyncio.Event) -> None:
         """Join, work until told to stop, save, leave."""
         await topics.ensure(self.district)

@@ -27,14 +27,15 @@ def gateway(config_file: Path) -> None:
     from engine.city.district import District
     from engine.city.gateway import Gateway
     from engine.config import load
-    from engine.live import wall_ns
+    from engine.trial import wall_ns_of
 
     async def work() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await Gateway(District(load(config_file)), wall_ns).run(stop, _sources)
+        config = load(config_file)
+        await Gateway(District(config), wall_ns_of(config)).run(stop, _sources)
 
     asyncio.run(work())
 

@@ -18,6 +18,7 @@ from engine.console.schemas import Clock, PlaceRef, Text
 from engine.library import LibraryError
 from engine.opening import desk_of
 from engine.places import PlaceError, PlaceLayout
+from engine.relay.standing import Standing, of_city, standings, unwatched
 from engine.roster import Worker
 from engine.store import Store
 from engine.store.rosters import PlaceRow
@@ -37,6 +38,9 @@ RULES_S = 5.0
 """How long the rules in force are taken from memory (wall clock)."""
 NAMES_S = 30.0
 """How long names of places and workers are taken from memory (wall clock)."""
+
+DOWN_S = 10.0
+"""Shards that are down are looked up so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Console:
         self._rules_seen = 0.0
         self.curves = curves
         self.simulated = simulated
+        self._down: tuple[float, list[Standing]] | None = None
         self.zone = zone
         self.version = engine.__version__
         self.layout = PlaceLayout(
@@ -159,6 +164,14 @@ class Console:
                 workers = {w.worker_id: w for w in self.store.rosters.workers()}
                 self._names = (now, self.store.rosters.places(), workers)
             return self._names[1:]
+
+    def down(self) -> list[Standing]:
+        """Return the shards of a city that nobody watches now; looked up every few seconds."""
+        now = self.wall()
+        if self._down is None or now - self._down[0] > DOWN_S:
+            found = [s for s in standings(self.store, self.config) if of_city(s.shard)]
+            self._down = now, unwatched(found, self.now_ns(), self.config)
+        return self._down[1]
 
     def forget_names(self) -> None:
         """Read names anew: somebody changed them."""

@@ -9,6 +9,7 @@ from engine.console.boards import Feed
 from engine.console.context import Console
 from engine.console.schemas import Text
 from engine.curves import Ring
+from engine.relay.standing import Standing
 from rules.alerts import stamp
 
 NS = 1_000_000_000
@@ -43,14 +44,16 @@ def feeds(console: Console) -> list[Feed]:
         else [_class(ring, now_ns) for ring, _ in console.curves.rings("class")]
     )
     found += _sources(console, now_ns)
+    found += [_down(shard, now_ns) for shard in console.down()]
     order = {"broken": 0, "late": 1, "never": 2, "ok": 3}
     return sorted(found, key=lambda f: (order[f.state], f.kind, f.name))
 
 
 def complete(console: Console) -> tuple[float | None, list[float | None], int, int]:
     """Return (share of readings there, last 24 hours of it, watched, unseen) of all classes."""
+    down = sum(shard.subjects for shard in console.down())
     if console.curves is None:
-        return None, [], 0, 0
+        return None, [], down, down
     seen = expected = 0
     by_hour: dict[int, list[float]] = {}
     subjects: dict[str, bool] = {}
@@ -66,9 +69,10 @@ def complete(console: Console) -> tuple[float | None, list[float | None], int, i
             if share is not None:
                 by_hour.setdefault(i * ring.interval_s // 3_600, []).append(share)
     if not expected:
-        return None, [], 0, 0
+        return None, [], down, down
     spark = [float(np.mean(by_hour[h])) if h in by_hour else None for h in range(23, -1, -1)]
-    return seen / expected, spark, len(subjects), sum(not s for s in subjects.values())
+    unseen = max(down, sum(not s for s in subjects.values()))
+    return seen / expected, spark, len(subjects), unseen
 
 
 def _shares(ring: Ring, slots: int) -> list[float | None]:
@@ -119,6 +123,30 @@ def _class(ring: Ring, now_ns: int) -> Feed:
         quarantined=0,
         last=None if newest < 0 else stamp(last_ns),
         spark=list(reversed(shares)),
+    )
+
+
+def _down(shard: Standing, now_ns: int) -> Feed:
+    """Return a shard that nobody watches as a feed: its homes are not watched, whatever they send."""
+    where = ", ".join(shard.communities[:3]) + (" …" if len(shard.communities) > 3 else "")
+    return Feed(
+        name=shard.shard,
+        label=Text(
+            zh=f"无人看护：{shard.subjects} 个对象（{where}）",
+            en=f"Not watched: {shard.subjects} subjects of {where}",
+        ),
+        kind="source",
+        state="broken" if shard.clock_ns else "never",
+        lag_s=shard.behind_s(now_ns) if shard.clock_ns else None,
+        expected=shard.subjects,
+        missing=None,
+        rows=0,
+        quarantined=0,
+        late=0,
+        duplicate=0,
+        delay_s=None,
+        last=stamp(shard.clock_ns) if shard.clock_ns else None,
+        spark=[],
     )
 
 

@@ -22,6 +22,7 @@ from engine.opening import open_store
 from engine.places import PlaceTree
 from engine.store import Store, StoreError, Vault
 from engine.store.accounts import make_password
+from engine.trial import wall_ns_of
 from engine.watched import curves_folder, enter_contacts, enter_watched
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ def open_console(config: Config) -> Console:
     console = Console(
         store,
         config,
+        clock=_clock(config),
         rules=rules,
         curves=CurveReader(curves_folder(config, snapshots)),
         zone=zone,
@@ -73,6 +75,13 @@ def open_console(config: Config) -> Console:
     if inputs.contacts is not None:
         enter_contacts(store, str(inputs.contacts), console.now_ns())
     return console
+
+
+def _clock(config: Config) -> EventClock:
+    trial = config.trial
+    if trial is None:
+        return EventClock()
+    return EventClock(event_ns=wall_ns_of(config), speed=lambda: trial.speed)
 
 
 def first_admin(store: Store, at_ns: int) -> str | None:

@@ -16,6 +16,7 @@ from engine.relay.relay import Relay
 from engine.relay.watchman import watched
 from engine.relay.words import Words
 from engine.store import Store
+from engine.trial import wall_ns_of
 
 
 def channels_of(config: Config, zone: str, wall: Callable[[], float] = time.time) -> list[Channel]:
@@ -74,8 +75,10 @@ def relaying(
         return
     holder = f"{socket.gethostname()} {os.getpid()}"
 
+    wall_ns = wall_ns_of(config)
+
     def now_ns() -> int:
-        return max(time.time_ns(), store.clock() or 0)
+        return max(wall_ns(), store.clock() or 0)
 
     lease_s = config.relay.lease_s
     escalator = None

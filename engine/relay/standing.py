@@ -15,8 +15,10 @@ from engine.store import Store
 from engine.store.schema_console import subjects
 from engine.store.store import ShardRow
 
-EMBEDDED = "embedded"
-"""Shard of a single process."""
+LATE_S = 2_400.0
+"""A shard whose clock is so far behind is not watching: ticks come every 15 minutes at most."""
+TRIAL_S = 30.0
+"""In a trial, whose time runs fast: so many seconds of the wall clock, if that is more."""
 
 
 class Standing(NamedTuple):
@@ -41,7 +43,7 @@ def standings(store: Store, config: Config) -> list[Standing]:
     query = select(c.place, func.count()).group_by(c.place)
     with store.database.read() as connection:
         places = [(r[0], int(r[1])) for r in connection.execute(query)]
-    whole = [name for name in rows if not _of_city(name)]
+    whole = [name for name in rows if not of_city(name)]
     layout = layout_of(config)
     count: Counter[str] = Counter()
     communities: dict[str, set[str]] = {}
@@ -58,5 +60,12 @@ def standings(store: Store, config: Config) -> list[Standing]:
     return found
 
 
-def _of_city(name: str) -> bool:
+def unwatched(found: list[Standing], now_ns: int, config: Config) -> list[Standing]:
+    """Return the shards with subjects that nobody watches now."""
+    late_s = LATE_S if config.trial is None else max(LATE_S, TRIAL_S * config.trial.speed)
+    return [s for s in found if s.subjects and s.behind_s(now_ns) > late_s]
+
+
+def of_city(name: str) -> bool:
+    """Return whether a shard is one of many (a single process has one of another name)."""
     return len(name) == 5 and name[0] == "s" and name[1:].isdigit()

@@ -18,30 +18,24 @@ from detectors.base import NS
 from engine.config import Config
 from engine.relay.figures import Figures, figures
 from engine.relay.relay import Relay
-from engine.relay.standing import Standing, standings
+from engine.relay.standing import Standing, standings, unwatched
+from engine.trial import wall_ns_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 log = structlog.get_logger()
 STALLED_S = 30.0
-LATE_S = 2_400.0
-"""A shard whose clock is so far behind is not watching: ticks come every 15 minutes at most."""
 BEAT_S = 60.0
-
-
-def unwatched(found: list[Standing], now_ns: int) -> list[Standing]:
-    """Return the shards with subjects that nobody watches now."""
-    return [s for s in found if s.subjects and s.behind_s(now_ns) > LATE_S]
 
 
 class RelayMetrics:
     """Reads the district's numbers from SQL when they are asked for."""
 
-    def __init__(self, relay: Relay, config: Config, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, relay: Relay, config: Config) -> None:
         self.relay = relay
         self.config = config
-        self._wall = wall
+        self._now_ns = wall_ns_of(config)
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
@@ -59,7 +53,7 @@ class RelayMetrics:
             failed.add_metric([name], numbers.failed)
         yield from (up, told, failed)
         try:
-            now_ns = int(self._wall() * NS)
+            now_ns = self._now_ns()
             found = figures(relay.store, now_ns)
             shards = standings(relay.store, self.config)
         except Exception as error:
@@ -68,7 +62,7 @@ class RelayMetrics:
             return
         yield GaugeMetricFamily("gridwarden_relay_store_up", "1: reachable.", 1.0)
         yield from _of_figures(found, now_ns)
-        yield from _of_shards(shards, now_ns)
+        yield from _of_shards(shards, now_ns, self.config)
 
 
 def _of_figures(found: Figures, now_ns: int) -> Iterator[Metric]:
@@ -103,7 +97,7 @@ def _of_figures(found: Figures, now_ns: int) -> Iterator[Metric]:
     yield from (waiting, dead, oldest, tasks, age, alerts, raised, price)
 
 
-def _of_shards(shards: list[Standing], now_ns: int) -> Iterator[Metric]:
+def _of_shards(shards: list[Standing], now_ns: int, config: Config) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     behind = GaugeMetricFamily(
@@ -111,7 +105,7 @@ def _of_shards(shards: list[Standing], now_ns: int) -> Iterator[Metric]:
     )
     for shard in shards:
         behind.add_metric([shard.shard], shard.behind_s(now_ns))
-    lost = sum(s.subjects for s in unwatched(shards, now_ns))
+    lost = sum(s.subjects for s in unwatched(shards, now_ns, config))
     yield behind
     yield GaugeMetricFamily(
         "gridwarden_subjects", "To be watched.", sum(s.subjects for s in shards)
@@ -150,12 +144,15 @@ class DeadMan:
         return silent is None
 
 
-def dead_man(relay: Relay, config: Config, wall: Callable[[], float] = time.time) -> DeadMan | None:
+def dead_man(
+    relay: Relay, config: Config, now_ns: Callable[[], int] | None = None
+) -> DeadMan | None:
     """Return the switch of a configuration, if it has one."""
     if config.relay.heartbeat is None:
         return None
     from engine.relay.egress import client
 
+    clock = now_ns or wall_ns_of(config)
     url = config.relay.heartbeat.get_secret_value()
     caller = client(config.relay.networks, 10.0)
 
@@ -166,7 +163,7 @@ def dead_man(relay: Relay, config: Config, wall: Callable[[], float] = time.time
         if relay.problem is not None:
             return f"relay: {relay.problem}"
         shards = standings(relay.store, config)
-        lost = unwatched(shards, int(wall() * NS))
+        lost = unwatched(shards, clock(), config)
         if not shards or lost:
             names = ", ".join(s.shard for s in lost) or "no shard has begun"
             return f"not watched: {sum(s.subjects for s in lost)} subjects of {names}"
@@ -194,15 +191,11 @@ def watched(relay: Relay, config: Config) -> Iterator[None]:
     with ExitStack() as stack:
         port = config.relay.health_port
         if port is not None:
-            from prometheus_client import CollectorRegistry
+            from engine.city.health import serving
 
-            from engine.city.health import Health
-
-            registry = CollectorRegistry()
-            registry.register(RelayMetrics(relay, config))
-            health = Health(port, lambda: about(relay), registry)
-            log.info("health", port=health.port)
-            stack.callback(health.close)
+            stack.enter_context(
+                serving(port, lambda: about(relay), RelayMetrics(relay, config), config.health_host)
+            )
         switch = dead_man(relay, config)
         if switch is not None:
             stop = threading.Event()
