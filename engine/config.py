@@ -41,7 +41,7 @@ class ClockConfig(_Frozen):
         ge=1,
         le=900,
         description="Step of the event clock, seconds; default: the largest up to 900 that divides "
-        "all intervals and latenesses; 1 for `run`, where people wait.",
+        "all intervals and latenesses; 0.2 for `run`, where people wait.",
     )
     max_skew_s: int = Field(3600, ge=1, description="How far a stamp may lie ahead unconfirmed.")
     earliest: datetime = datetime(2000, 1, 1, tzinfo=UTC)
@@ -99,7 +99,7 @@ class InputConfig(_Frozen):
     workers: Path | None = None
     contacts: Path | None = None
     watch: Path | None = Field(None, description="Folder whose new files are read.")
-    poll_s: float = Field(0.2, gt=0)
+    poll_s: float = Field(0.1, gt=0)
 
 
 class ConsoleConfig(_Frozen):

@@ -49,7 +49,7 @@ from rules.problems import RuleErrors
 SHARD = "live"
 TELL_S = 60
 """How often the store is told how healthy the sources are."""
-TICK_S = 1
+TICK_S = 0.2
 """Step of the clock: an alert about an event waits for the end of its tick."""
 IDLE_S = 60
 """The clock moves at least so often, also when nothing is due, seconds."""

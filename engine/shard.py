@@ -8,6 +8,7 @@ things happen.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -96,7 +97,7 @@ class ShardRunner:
         Clock, lateness, seed.
     calendars : Calendars
         Rest days by country and year.
-    tick : int, optional
+    tick : float, optional
         Step of the clock in seconds, the same for all shards of a district; default: what this
         shard's own meters allow.
     share : (int, int)
@@ -113,7 +114,7 @@ class ShardRunner:
         config: Config,
         calendars: Calendars,
         *,
-        tick: int | None = None,
+        tick: float | None = None,
         share: tuple[int, int] = (0, 1),
         zone: str | None = None,
     ) -> None:
@@ -157,8 +158,10 @@ class ShardRunner:
         ]
         self.clock = ShardClock(times)
         step_s = tick_s(config, times) if tick is None else tick
-        self.tick_ns = step_s * NS
-        self.intake = Intake.of(registry, self.lateness_s, config.clock.max_skew_s, step_s)
+        self.tick_ns = round(step_s * NS)
+        self.intake = Intake.of(
+            registry, self.lateness_s, config.clock.max_skew_s, math.ceil(step_s)
+        )
         self.settled_at_end: Settled | None = None
         self.census: Census | None = None
         self.book = AlertBook()

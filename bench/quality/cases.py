@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from connectors.sources import ReadingSource
+from connectors.zones import zone_changes
 from engine.config import Config
 from engine.inputs import directory_of, load_registry
 
@@ -34,7 +35,6 @@ REMEMBERED_D = 90
 WAKING_H = (7, 20)
 SETS = ("homes_water", "homes_power")
 _ZONES = {"homes_water": "Europe/Madrid", "homes_power": "Australia/Brisbane"}
-_OFFSET_H = {"homes_water": 1, "homes_power": 10}
 _TABLES = {
     "meters": "meter_id subject_id utility kind unit interval_s multiplier stamp",
     "subjects": "subject_id kind place timezone attrs",
@@ -56,8 +56,18 @@ class Home:
     ts_ns: NDArray[np.int64]
     value: NDArray[np.float64]
     register: bool
-    offset_ns: int
-    """Offset of local time, constant enough to choose waking hours by."""
+    zone: str
+
+    def clock(self, ts_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the local hour of the day, summer time and all."""
+        first, changes = zone_changes(self.zone)
+        at = np.array([utc_s for utc_s, _ in changes], np.int64)
+        offset = np.array([first, *(offset_s for _, offset_s in changes)], np.int64)
+        seconds = ts_ns // 10**9
+        hour: NDArray[np.int64] = (
+            (seconds + offset[np.searchsorted(at, seconds, side="right")]) // 3600 % 24
+        )
+        return hour
 
     @property
     def active(self) -> float:
@@ -110,7 +120,7 @@ def load_homes(name: str) -> list[Home]:
                 ts[mine],
                 value[mine],
                 bool(registry.meters.register[row]),
-                _OFFSET_H[name] * HOUR_NS,
+                _ZONES[name],
             )
         )
     return homes
@@ -138,7 +148,7 @@ def draw(home: Home, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return starts (hours since the epoch, UTC) of collapses in a home."""
     first, use = home.use()
     hours = np.arange(first, first + len(use))
-    clock = (hours + home.offset_ns // HOUR_NS) % 24
+    clock = home.clock(hours * HOUR_NS)
     fits = np.isfinite(use) & (use > home.active)
     fits &= (clock >= WAKING_H[0]) & (clock <= WAKING_H[1])
     fits &= (hours >= first + BURN_IN_D * 24) & (hours < first + len(use) - REPLACED_H)
@@ -158,7 +168,7 @@ def collapsed(
         value[after] = value[~after][-1]
         return ts, value
     before = ts[~after]
-    nights = (before + home.offset_ns) // HOUR_NS % 24 < 5
+    nights = home.clock(before) < 5
     recent = before >= start - 28 * DAY_NS
     pool = value[~after][nights & recent]
     quiet = pool[pool <= np.quantile(pool, 0.4)]

@@ -11,6 +11,8 @@ import click
 BENCHES = {
     "throughput": ("bench.throughput", "Whole replay at scale: rows a second, bytes a meter."),
     "detectors": ("bench.detectors", "Every registered detector: cost, memory, what it finds."),
+    "scale": ("bench.scale", "How cost and memory grow; a city's day in one shard and in ten."),
+    "latency": ("bench.latency", "From arrival to task while readings pour in."),
     "peers": ("bench.peers", "What a reading costs and buys, beside other tools."),
     "nab": ("bench.nab", "Numenta Anomaly Benchmark, beside the published figures."),
     "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
