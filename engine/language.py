@@ -49,6 +49,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "known, detectors take week-ends for days of rest, and rest_day and holiday are unknown to "
         "rules; put {files} into a folder and name it under `calendars` in the configuration.",
     ),
+    "rules_warned": (
+        "{files} 个文件，{rules} 条规则，没有错误，{warnings} 条警告。版本 {version}",
+        "{rules} rules in {files} files: no errors, {warnings} warnings. Version {version}",
+    ),
     "dry_run": ("试运行", "dry run"),
     "rule_tests": ("规则测试", "rule tests"),
     "quarantine_where": (

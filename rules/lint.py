@@ -120,11 +120,17 @@ def _selects(
     """Find the part of a selector that no subject meets."""
     kinds = {kind for kind, _, _ in subjects}
     unknown = [k for k in selector.kinds if k not in kinds]
-    for kind in unknown:
-        yield Suspicion(
-            ("subjects", "kinds"), f'no subject is of kind "{kind}"',
-            hint=suggest(kind, kinds), wanted=f"one of {listing(kinds)}",
-        )  # fmt: skip
+    nobody = len(unknown) == len(selector.kinds)
+    for i, kind in enumerate(unknown):
+        hint = suggest(kind, kinds)
+        # A city without shops is no mistake of a rule about shops and homes; a shpo is.
+        if hint or (nobody and i == 0):
+            others = len(unknown) - 1 if nobody and not hint else 0
+            more = f" (nor of the {others} others)" if others else ""
+            yield Suspicion(
+                ("subjects", "kinds"), f'no subject is of kind "{kind}"{more}',
+                hint=hint, wanted=f"one of {listing(kinds)}",
+            )  # fmt: skip
     left = [s for s in subjects if not selector.kinds or s[0] in selector.kinds]
     for name, allowed in selector.attrs.items():
         if not left:

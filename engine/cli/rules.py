@@ -70,9 +70,11 @@ def check(
         warnings.append(say("warning", text=calendar_unknown(config.calendar, missing)))
     for warning in warnings:
         click.echo(warning)
-    if warnings and strict:
-        return 1
-    click.echo(say("rules_ok", rules=len(found), files=len(files), version=found.version))
+    sums = {"rules": len(found), "files": len(files), "version": found.version}
+    if warnings:
+        click.echo(say("rules_warned", warnings=len(warnings), **sums))
+        return int(strict)
+    click.echo(say("rules_ok", **sums))
     return 0
 
 
