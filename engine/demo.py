@@ -242,6 +242,7 @@ class Performance(Replay):
         self.pace = pace
         self._on_live = on_live
         self._health = Health()
+        self._told_ns = 0
 
     def _loop(self, log: Log, host: Host, store: Store | None) -> bool:
         live = False
@@ -310,7 +311,8 @@ class Performance(Replay):
             store.versions.activated(self.rules.version, files, by="files", at_ns=at_ns)
 
     def _tell_health(self, host: Host, store: Store | None, now_ns: int) -> None:
-        if store is not None:
+        if store is not None and now_ns >= self._told_ns + 60 * 10**9:
+            self._told_ns = now_ns
             store.feeds.tell(self._health.rows(host.counts, now_ns), now_ns)
 
 

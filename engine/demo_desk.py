@@ -249,12 +249,12 @@ class Colleagues:
     def _due(self, task: Task) -> int:
         """Return when the next step of a task is taken."""
         if task.calling:
-            return task.updated_ns + int(MINUTE * (1 + 4 * _draw(task, f"call {task.ladder_step}")))
+            return self._turn_ns(task) + int(MINUTE * (1 + 2 * _draw(task, f"call {task.seq}")))
         if task.unsigned:
             # Most within minutes, a few not at all: then the ladder finds somebody else.
             draw = _draw(task, f"sign {task.assignee}")
             limit = (task.sign_by_ns or task.opened_ns + 60 * MINUTE) - task.opened_ns
-            return task.updated_ns + min(int(limit * 1.05), int(MINUTE * (1.5 + 45 * draw**4)))
+            return self._sent_ns(task) + min(int(limit * 1.05), int(MINUTE * (1.5 + 45 * draw**4)))
         if task.state == TaskState.REPORTED:
             return (task.reported_ns or 0) + int(MINUTE * (15 + 120 * _draw(task, "close")))
         if task.subject_id is not None and task.contacted_ns is None:
@@ -263,6 +263,20 @@ class Colleagues:
             since = task.contacted_ns or task.signed_ns or 0
             return since + int(MINUTE * (8 + 25 * _draw(task, "door")))
         return task.arrived_ns + int(MINUTE * (3 + 10 * _draw(task, "report")))
+
+    def _turn_ns(self, task: Task) -> int:
+        """Return when the turn of whoever is called now began."""
+        steps = self.store.desk.calls(task.rule, task.level, task.subject_id)
+        if task.escalate_ns is None or task.ladder_step >= len(steps):
+            return task.updated_ns
+        return max(task.opened_ns, task.escalate_ns - steps[task.ladder_step].wait_s * 10**9)
+
+    def _sent_ns(self, task: Task) -> int:
+        """Return when the holder was sent: before that people were called."""
+        limits = self.store.desk.limits(task.rule, task.level)
+        if task.sign_by_ns is None or limits.sign_s is None or limits.clock != "calendar":
+            return task.opened_ns
+        return max(task.opened_ns, task.sign_by_ns - limits.sign_s * 10**9)
 
     def _step(self, task: Task, at_ns: int) -> Task:
         tasks = self.store.tasks

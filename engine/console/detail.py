@@ -201,6 +201,9 @@ def _line(change: AlertChange) -> float | None:
 # -- the time line --------------------------------------------------------------------------------
 
 
+_OF_ALERT = ("level_raised", "alert_changed", "alert_resolved", "alert_cancelled")
+
+
 def timeline(
     views: Views,
     changes: Sequence[AlertChange],
@@ -223,7 +226,12 @@ def timeline(
         TimelineEntry(at=c.at, state="past", what=str(c.state), text=_changed(words, before, c))
         for before, c in zip([None, *changes], changes, strict=False)
     ]
-    past += [_happened(views, event) for event in history if event.action != "note" or event.why]
+    past += [
+        _happened(views, event)
+        for event in history
+        # What the alert itself did is told above.
+        if event.action != "note" or (event.why and event.why not in _OF_ALERT)
+    ]
     past.sort(key=lambda e: ns_of(e.at) if e.at else 0)
     return [*past, *_to_come(views, task)]
 

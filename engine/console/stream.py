@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -31,15 +31,21 @@ from engine.store import StoreError
 log = structlog.get_logger()
 
 POLL_S = 0.5
-"""At most two batches a second: what a board can show."""
+"""At most two batches a second: what a board can show …"""
+MANY, MANY_S = 200, 1.0
+"""… and one to each of very many: a batch costs by its readers, hardly by its length."""
 CLOCK_S = 15.0
 READ = 2_000
 """Rows of one batch."""
-REMEMBER = 20_000
+REMEMBER = 4_000
 """Newest messages kept in memory for those who come back."""
 WAITING = 64
 """Batches that may wait for one client before its line is cut."""
 PIECE = 65_536
+BLOCK = 500
+"""What a client missed is told in blocks that end at multiples of this: all get the same bytes."""
+KEPT_BYTES = 64 << 20
+"""Most bytes of such blocks kept for the next ones to come."""
 GAP_S = 2.0
 """How long a missing number is waited for: its transaction may not have ended yet."""
 FARTHEST = 50_000
@@ -101,7 +107,8 @@ class Hub:
         self._cursor = -1
         self._task: asyncio.Task[None] | None = None
         self._gap: tuple[int, float] | None = None
-        self._checked = 0.0
+        self._told: OrderedDict[Any, asyncio.Future[bytes]] = OrderedDict()
+        self._told_bytes = 0
 
     def start(self) -> None:
         """Begin to read."""
@@ -144,7 +151,7 @@ class Hub:
                 log.warning("stream_waits", problem=str(error))
             except Exception as error:
                 log.exception("stream_failed", exc_info=error)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S if len(self._clients) < MANY else MANY_S)
 
     async def _pump(self) -> int:
         """Read the next rows and hand them out; return how many there were."""
@@ -215,12 +222,13 @@ class Hub:
         live = await to_thread.run_sync(
             self._console.store.access.live_sessions, self._console.wall()
         )
+        packed = pack(data)
         for client in list(self._clients):
             if client.who.session is not None and client.who.session.session not in live:
                 self._cut(client)
                 continue
             try:
-                client.queue.put_nowait(pack(data) if client.packed else data)
+                client.queue.put_nowait(packed if client.packed else data)
             except asyncio.QueueFull:
                 self._cut(client)
 
@@ -249,9 +257,8 @@ class Hub:
         client = Client(who, packed)
         try:
             async for data in self._before(client, cursor):
-                ready = await to_thread.run_sync(pack, data) if packed else data
-                for start in range(0, len(ready), PIECE):
-                    yield ready[start : start + PIECE]
+                for start in range(0, len(data), PIECE):
+                    yield data[start : start + PIECE]
             while (batch := await client.queue.get()) is not None:
                 for start in range(0, len(batch), PIECE):
                     yield batch[start : start + PIECE]
@@ -259,35 +266,76 @@ class Hub:
             self._clients.discard(client)
 
     async def _before(self, client: Client, cursor: int | None) -> AsyncIterator[bytes]:
-        """Yield what a client missed, and have it join."""
-        who = client.who
-        yield b"retry: 2000\n\n"
+        """Yield what a client missed, ready to send, and have it join."""
         clock = await to_thread.run_sync(self._console.time)
-        yield event("clock", clock.model_dump_json(by_alias=True))
+        hello = b"retry: 2000\n\n" + event("clock", clock.model_dump_json(by_alias=True))
+        yield pack(hello) if client.packed else hello
         oldest, newest = await to_thread.run_sync(self._console.store.questions.outbox_ends)
         at = newest if cursor is None else cursor
         why = _too_far(at, oldest, newest)
         if why:
             at = newest
-            yield event("resync", Resync(cursor=at, why=why).model_dump_json(), at)
+            again = event("resync", Resync(cursor=at, why=why).model_dump_json(), at)
+            yield pack(again) if client.packed else again
         while True:
             reached = self._cursor
             if reached < 0:  # just started: it does not know yet where it stands
                 await asyncio.sleep(POLL_S / 10)
                 continue
             # Join once nothing lies between; from this check to the joining nothing else runs.
-            if at >= reached or self._has(at):
-                missed = seen_by(who, [i for i in self._recent if i.cursor > at])
+            if at >= reached or (reached - at <= BLOCK and self._has(at)):
+                missed = [i for i in self._recent if i.cursor > at]
                 self._clients.add(client)
                 break
-            rows = await to_thread.run_sync(self._console.store.questions.outbox_after, at, READ)
-            rows = [row for row in rows if row[0] <= reached]
-            at = rows[-1][0] if rows else reached
-            items = seen_by(who, await to_thread.run_sync(items_of, self._console, rows))
-            if items:
-                yield await to_thread.run_sync(put_into_words, self._console, who, items)
+            end = min((at // BLOCK + 1) * BLOCK, reached)
+            data = await self._once(client, at, end, None)
+            at = end
+            if data:
+                yield data
         if missed:
-            yield await to_thread.run_sync(put_into_words, self._console, who, missed)
+            data = await self._once(client, at, missed[-1].cursor, missed)
+            if data:
+                yield data
+
+    async def _once(self, client: Client, at: int, end: int, items: list[Item] | None) -> bytes:
+        """Return what was told after `at` up to `end`, ready to send; made once for all of a kind."""
+        key = (_kind(client.who), client.packed, at, end)
+        found = self._told.get(key)
+        if found is None:
+            made = self._block(client.who, client.packed, at, end, items)
+            found = self._told[key] = asyncio.ensure_future(made)
+            found.add_done_callback(lambda done: self._keep(key, done))
+        else:
+            self._told.move_to_end(key)
+        # One who goes away takes nobody's block along.
+        return await asyncio.shield(found)
+
+    def _keep(self, key: Any, done: asyncio.Future[bytes]) -> None:
+        """Count a block that is ready; let go of the oldest ones."""
+        if done.cancelled() or done.exception() is not None:
+            self._told.pop(key, None)
+            return
+        self._told_bytes += len(done.result())
+        for old in list(self._told):
+            if self._told_bytes <= KEPT_BYTES:
+                break
+            if self._told[old].done():
+                self._told_bytes -= len(self._told.pop(old).result())
+
+    async def _block(
+        self, who: Who, packed: bool, at: int, end: int, items: list[Item] | None
+    ) -> bytes:
+        """Put into words what was told after `at` up to `end`: `items`, or what the store has."""
+        if items is None:
+            store = self._console.store.questions
+            rows = await to_thread.run_sync(store.outbox_after, at, end - at)
+            rows = [row for row in rows if row[0] <= end]
+            items = await to_thread.run_sync(items_of, self._console, rows)
+        mine = seen_by(who, items)
+        if not mine:
+            return b""
+        data = await to_thread.run_sync(put_into_words, self._console, who, mine)
+        return await to_thread.run_sync(pack, data) if packed else data
 
     def _has(self, cursor: int) -> bool:
         """Return whether memory holds everything after a place."""

@@ -156,8 +156,7 @@ def test_a_slow_reader_loses_its_line_and_nothing_else(
         hub = Hub(site.console)  # turned by hand, so that every commit is a batch
         hub._cursor = start = site.store.questions.outbox_ends()[1]
         slow = hub.read(who(site, "command"), start)
-        for _ in range(2):
-            await slow.__anext__()  # retry, clock
+        await slow.__anext__()  # retry and clock
         waiting = asyncio.ensure_future(slow.__anext__())
         while not hub.clients:
             await asyncio.sleep(0.01)
@@ -177,6 +176,43 @@ def test_a_slow_reader_loses_its_line_and_nothing_else(
         return {m["alert"]["subject_id"] for k, _, m in got + rest if k == "alert"}
 
     assert {f"new-{i}" for i in range(10)} <= run(story())
+
+
+def test_what_was_missed_is_made_once_for_all_who_missed_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "BLOCK", 7)
+    made: list[int] = []
+    words = stream_module.put_into_words
+
+    def counted(console: Any, reader: Who, mine: list[Any]) -> bytes:
+        made.append(len(mine))
+        return words(console, reader, mine)
+
+    monkeypatch.setattr(stream_module, "put_into_words", counted)
+
+    async def story() -> list[list[Any]]:
+        commit(site, 30)
+        hub = Hub(site.console)
+        hub._cursor = newest = site.store.questions.outbox_ends()[1]
+        return await asyncio.gather(
+            *(
+                gather(
+                    hub,
+                    who(site, "command"),
+                    start,
+                    lambda f: any((n or 0) >= newest for _, n, _ in f),
+                )
+                for start in [0] * 20 + [3] * 20
+            )
+        )
+
+    found = run(story())
+    everything = {a.alert_id for a in site.store.alerts() if a.place.startswith("330106001")}
+    assert all(alerts_of(f) == everything for f in found[:20])
+    numbers = [[n for _, n, _ in f if n is not None] for f in found]
+    assert all(n == sorted(set(n)) for n in numbers)
+    assert len(made) <= -(-numbers[0][-1] // 7) + 2, "forty readers, each block once"
 
 
 def test_pieces_packed_apart_are_one_gzip_stream() -> None:

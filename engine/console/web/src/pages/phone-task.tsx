@@ -141,12 +141,12 @@ function AfterSigning({ task, done }: { task: TaskDetail & { pending?: boolean }
   for (const h of task.history) if (h.action === "contact") tried.set(String(h.detail["who"]), { result: String(h.detail["result"] ?? ""), at: h.at });
   for (const p of pieces.value) if (p.kind === "contact" && p.taskId === task.task_id) tried.set(String(p.body?.["who"]), { result: String(p.body?.["result"]), at: new Date(p.tappedAt).toISOString() });
   const next = rungs.find((r) => !tried.has(r.who))?.who;
-  const notes = task.history.filter((h) => h.action === "note" || h.action === "supervise" || h.action === "reject");
+  const notes = task.history.filter((h) => h.action === "reject" || h.why === "supervised");
   return (
     <>
       <main class="scr">
         <Unsent />
-        {notes.map((n) => <div key={n.seq} class="card"><div class="row"><Icon name="bell" /><div class="sp"><b>{n.action === "reject" ? text.reopenedNote : text.supervised}</b><div class="a">{n.why}</div></div></div></div>)}
+        {notes.map((n) => <div key={n.seq} class="card"><div class="row"><Icon name="bell" /><div class="sp"><b>{n.action === "reject" ? text.reopenedNote : text.supervised}</b><div class="a">{n.action === "reject" ? n.why : String(n.detail["text"] ?? "")}</div></div></div></div>)}
         <div class="card">
           <div class="row">
             <div class="sp">
