@@ -186,6 +186,9 @@ class CityConfig(_Frozen):
     prefix: str = Field("gridwarden", description="Begins the name of every topic and group.")
     shards: int = Field(64, ge=1, le=1024, description="Partitions of the log; never changed.")
     replicas: int = Field(1, ge=1)
+    snapshot_url: str | None = Field(
+        None, description="fsspec URL that all workers reach; none: the folder `snapshots`."
+    )
     gateway: GatewayConfig = GatewayConfig()
     worker: WorkerConfig = WorkerConfig()
 

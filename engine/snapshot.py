@@ -183,6 +183,10 @@ class SnapshotFolder:
                     path.unlink(missing_ok=True)
         return removed
 
+    def adopt(self, name: str) -> None:  # noqa: ARG002 -- where it lies elsewhere, it is sent there
+        """Take over a file that was put into the folder, such as one from a backup."""
+        _sync_folder(self.folder)
+
     # -- reading ------------------------------------------------------------------------------
 
     def read(self, ref: SnapshotRef) -> Snapshot:

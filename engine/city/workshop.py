@@ -24,7 +24,8 @@ from engine.city.keeper import Keeper
 from engine.city.wire import WireError
 from engine.language import calendar_unknown
 from engine.shard import ShardError
-from engine.snapshot import SnapshotFileError, SnapshotFolder
+from engine.snapshot import SnapshotFileError
+from engine.snapshot_store import SnapshotsAway, open_snapshots
 from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError
 
 log = structlog.get_logger()
@@ -74,7 +75,8 @@ class Workshop:
         self.benches: dict[int, Bench] = {}
         self.store = district.open_store()
         self.prices = district.prices(self.store.database)
-        self.folder = SnapshotFolder(district.config.snapshots)
+        config = district.config
+        self.folder = open_snapshots(config.snapshots, config.city.snapshot_url, name)
         self.store_problem: str | None = None
         self.rows = 0
         self.messages = 0
@@ -119,7 +121,7 @@ class Workshop:
             return None if bench.stopped else bench.next
         try:
             await self._in_thread(self._open, bench)
-        except StoreError as error:
+        except (StoreError, SnapshotsAway) as error:
             bench.problem = self.store_problem = str(error)
             log.error("shard_not_taken", shard=shard, problem=str(error))
             return None

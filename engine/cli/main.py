@@ -25,6 +25,8 @@ COMMANDS = {
     "serve": ("engine.cli.serve", "serve", "The console: API, live stream and pages."),
     "users": ("engine.cli.users", "users", "Accounts of the console."),
     "forget": ("engine.cli.forget", "forget", "Erase a person everywhere, and prove it."),
+    "backup": ("engine.cli.backup", "backup", "Store, snapshots and journal into one file."),
+    "restore": ("engine.cli.backup", "restore", "Put a backup into an empty store."),
     "config": ("engine.cli.config", "config", "Check a configuration file."),
     "rules": ("engine.cli.rules", "rules", "Check rules, and explain what they decided."),
     "tune": ("engine.cli.tune", "tune", "Search a detector's parameters on history."),

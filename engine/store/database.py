@@ -239,13 +239,19 @@ def migrate(engine: Engine) -> None:
             _upgrade(connection, present)
 
 
+def migrate_to(engine: Engine, revision: str) -> None:
+    """Create the tables of an empty database as an earlier program had them."""
+    with Database(engine).write() as connection:
+        _upgrade(connection, None, revision)
+
+
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _upgrade(connection: Connection, present: str | None) -> None:
+def _upgrade(connection: Connection, present: str | None, target: str = HEAD) -> None:
     from alembic import command  # only a first start or an upgrade needs it
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -259,4 +265,4 @@ def _upgrade(connection: Connection, present: str | None) -> None:
             f"store {connection.engine.url.render_as_string()}: has schema {present}, this program "
             f"knows up to {HEAD}; start the newer program, or restore an older backup"
         )
-    command.upgrade(config, HEAD)
+    command.upgrade(config, target)
