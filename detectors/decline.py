@@ -18,10 +18,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import NO_SLOT, Channel, Detector, Field, Frame, IntArray, Signals, register
-from detectors.days import KNOWN_H, UNSET, Days, amend_day, day_fields, days_of, keep_hour, read_day
+from detectors.base import NO_SLOT, Field, Frame, IntArray, Signals, register
+from detectors.day_shift import DayShift
+from detectors.days import KNOWN_H, UNSET, Days, day_fields, days_of, keep_hour, read_day
 from detectors.evidence import EVIDENCE_LINES
-from detectors.shift import Manner, Shift, judge, quiet_of, say, say_rows, shift_fields, shift_of
+from detectors.shift import Manner, Shift, judge, quiet_of, say, shift_fields, shift_of
 
 WEEK_H = 168
 LIVED_H = 2.0
@@ -142,7 +143,7 @@ def _step(
 
 
 @register
-class Decline(Detector):
+class Decline(DayShift):
     """Score how far, and for how many weeks, life in a home has been sinking.
 
     Parameters
@@ -159,12 +160,6 @@ class Decline(Detector):
     """
 
     name = "decline"
-    slot_s = 3600
-    interval_s_allowed = (3600, 3600)
-    channels = (Channel("electricity"), Channel("water"))
-    amends = True
-    amend_s = 86_400
-    grid = EVIDENCE_LINES
     prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
     prior_years: ClassVar[float] = PRIOR_YEARS
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": 28.0}
@@ -190,13 +185,6 @@ class Decline(Detector):
                 frame.local_slot[t], frame.local_day[t], self.params["ready_d"],
                 out.evidence[t], out.p_value[t], out.urgency[t], out.onset[t],
             )  # fmt: skip
-
-    def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
-        amend_day(self.state, self.fed, slot, rows, values)
-
-    def _current(self, rows: IntArray, out: Signals) -> None:
-        ready = self.state["known"][rows] >= self.params["ready_d"]
-        say_rows(shift_of(self.state), rows, ready, out)
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
         """Facts: how lively the home is now and would have to be, as a share of its usual."""

@@ -15,21 +15,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import Channel, Detector, Field, Frame, IntArray, Signals, register
+from detectors.base import Field, Frame, IntArray, Signals, register
+from detectors.day_shift import DayShift
 from detectors.days import (
     KNOWN_H,
     OWN_D,
     READY_D,
     UNSET,
     Days,
-    amend_day,
     day_fields,
     days_of,
     keep_hour,
     read_day,
 )
 from detectors.evidence import EVIDENCE_LINES
-from detectors.shift import Manner, Shift, judge, quiet_of, say, say_rows, shift_fields, shift_of
+from detectors.shift import Manner, Shift, judge, quiet_of, say, shift_fields, shift_of
 
 LEAST_ACTIVE_H = 4.0
 """A day with fewer active hours has no rhythm to speak of."""
@@ -96,7 +96,7 @@ def _step(
 
 
 @register
-class Nights(Detector):
+class Nights(DayShift):
     """Score how much more of the activity falls into the night than usual, for how long.
 
     Parameters
@@ -115,12 +115,6 @@ class Nights(Detector):
     """
 
     name = "nights"
-    slot_s = 3600
-    interval_s_allowed = (3600, 3600)
-    channels = (Channel("electricity"), Channel("water"))
-    amends = True
-    amend_s = 86_400
-    grid = EVIDENCE_LINES
     prior_rate: ClassVar[NDArray[np.float64]] = PRIOR_RATE
     prior_years: ClassVar[float] = PRIOR_YEARS
     defaults: ClassVar[Mapping[str, float]] = {"ready_d": READY_D}
@@ -136,13 +130,6 @@ class Nights(Detector):
                 frame.local_slot[t], frame.local_day[t], self.params["ready_d"],
                 out.evidence[t], out.p_value[t], out.urgency[t], out.onset[t],
             )  # fmt: skip
-
-    def _amend(self, slot: int, rows: IntArray, values: NDArray[np.float32]) -> None:
-        amend_day(self.state, self.fed, slot, rows, values)
-
-    def _current(self, rows: IntArray, out: Signals) -> None:
-        ready = self.state["known"][rows] >= self.params["ready_d"]
-        say_rows(shift_of(self.state), rows, ready, out)
 
     def _explain(self, rows: IntArray) -> dict[str, NDArray[Any]]:
         """Facts: shares of the night (0 … 1) usual, now and up to which a day adds nothing."""

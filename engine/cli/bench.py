@@ -13,6 +13,8 @@ BENCHES = {
     "detectors": ("bench.detectors", "Every registered detector: cost, memory, what it finds."),
     "scale": ("bench.scale", "How cost and memory grow; a city's day in one shard and in ten."),
     "latency": ("bench.latency", "From arrival to task while readings pour in."),
+    "storm": ("bench.storm", "Many alerts at once, beside a quiet day."),
+    "soak": ("bench.soak", "Whether memory stays flat over a month."),
     "peers": ("bench.peers", "What a reading costs and buys, beside other tools."),
     "nab": ("bench.nab", "Numenta Anomaly Benchmark, beside the published figures."),
     "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
