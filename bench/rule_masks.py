@@ -1,22 +1,38 @@
-"""Cost of asking 1,000 rules about 1 million subjects, once: the numeric clauses as masks.
+"""Cost of 1,000 rules: as masks over a million subjects, and through a whole replay.
 
-Run ``python -m bench.rule_masks``. The candidates of some rules are checked against each rule's own
-mask before any time is reported.
+``python -m bench.rule_masks`` asks 1,000 rules about 1 million subjects, once; the candidates of
+some rules are checked against each rule's own mask before any time is reported.
+
+``python -m bench.rule_masks --replay`` replays the same load with one rule and with all of them
+(CPU time of the whole replay, reading included). Before any time is reported, the lines of some
+rules are checked against a replay with those rules alone. ``--everybody``: every rule watches every
+home; else each watches its share of the grids, so that a home is under ``--each`` of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from bench.throughput import cpu_s, warm
+from engine import library
+from engine.config import Config
+from engine.replay import Replay, ReplayOptions
+from engine.simulate.load import Trouble, generate_load
+from rules.alerts import AlertChange
 from rules.compile import CompiledRule
 from rules.loader import DetectorFacts, load
 from rules.masks import Graph, Masks
-from rules.model import Rule
+from rules.model import Rule, rule_set
 
 RULE = """
 name: a-rule
@@ -67,37 +83,127 @@ def columns(subjects: int) -> dict[str, Any]:
     return found
 
 
+def rules_of_a_city(count: int, grids: Sequence[str], each: int | None) -> list[Rule]:
+    """Return rules like the shipped one about silence, with conditions and budgets of their own.
+
+    Each watches its share of the grids, so that a grid is under `each` rules; None: all of them.
+    """
+    base = library.rules(None)["elderly-silence"]
+    assert base.budget is not None
+    makes = (
+        "silence.due && now.hour >= {0}",
+        "silence.due && silence.evidence > {1}.5",
+        "silence.evidence > 3.{2} && silence.p_value < 0.00{2}",
+        "silence.due && !context.absent && now.weekday < {2}",
+    )
+    found = []
+    for i in range(count):
+        when = makes[i % 4].format(i % 24, i % 3, 1 + i % 9)
+        budget = replace(base.budget, false_alerts_per_subject_year=float(4 + i % 20))
+        mine = replace(base, name=f"r{i:04}", when=when, hold=when, budget=budget)
+        if each is not None:
+            share = len(grids) * each / count
+            first, last = round(i * share), round((i + 1) * share)
+            at = [grids[g % len(grids)] for g in range(first, max(last, first + 1))]
+            mine = replace(mine, subjects=replace(mine.subjects, place_prefixes=tuple(at)))
+        found.append(mine.with_version())
+    return found
+
+
+def replayed(options: ReplayOptions, some: Sequence[Rule]) -> tuple[float, dict[str, list[bytes]]]:
+    """Return CPU seconds of a replay with some rules, and their lines by rule."""
+    lines: dict[str, list[bytes]] = {rule.name: [] for rule in some}
+
+    def keep(new: Sequence[AlertChange]) -> None:
+        for line in new:
+            lines[line.rule].append(line.line())
+
+    replay = Replay(options, Config(), on_lines=keep)
+    replay.rules = rule_set(list(some))
+    began = cpu_s()
+    result = replay.run()
+    used = cpu_s() - began
+    assert result.reconciled
+    return used, lines
+
+
+def through_a_replay(count: int, subjects: int, slots: int, each: int | None) -> None:
+    """Print CPU seconds of a replay with one rule and with `count`."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    with tempfile.TemporaryDirectory() as folder:
+        warm(Path(folder))
+        trouble = Trouble(first_slot=slots // 2, end_slot=slots, silent_share=0.01)
+        paths = generate_load(Path(folder) / "load", subjects, slots, 1.0, trouble=trouble)
+        options = ReplayOptions(
+            readings=(str(paths["readings"]),),
+            meters=str(paths["meters"]),
+            subjects=str(paths["subjects"]),
+        )
+        places = pq.read_table(paths["subjects"], columns=["place"])["place"].to_pylist()
+        many = rules_of_a_city(count, sorted({place[:15] for place in places}), each)
+        everybody = rules_of_a_city(1, [], None)
+        base = min(replayed(options, everybody)[0] for _ in range(2))
+        used, lines = replayed(options, many)
+        checked = many[:: max(1, count // 10)]
+        alone = replayed(options, checked)[1]
+        assert all(lines[name] == found for name, found in alone.items())
+    total = sum(map(len, lines.values()))
+    assert total, "nothing fired: the answer says nothing"
+    pairs = subjects * (count if each is None else each)
+    hours = slots / 4
+    print(
+        f"replay of {subjects:,} watched homes x {hours:g} h: {base:.2f} s of CPU with one rule, "
+        f"{used:.2f} s with {count:,} ({'everybody' if each is None else f'{each} a home'}): "
+        f"{used / base - 1:+.0%}, {(used - base) / pairs / hours * 1e9:.1f} ns a pair and hour; "
+        f"{total:,} lines, those of {len(checked)} rules as by themselves"
+    )
+
+
 def main() -> None:
     """Print seconds of processor time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rules", type=int, default=1_000)
     parser.add_argument("--subjects", type=int, default=1_000_000)
+    parser.add_argument("--replay", action="store_true")
+    parser.add_argument("--slots", type=int, default=480, help="of a quarter of an hour")
+    parser.add_argument("--each", type=int, default=4, help="rules that a home is under")
+    parser.add_argument("--everybody", action="store_true", help="every rule watches every home")
     asked = parser.parse_args()
-    compiled = [CompiledRule(rule) for rule in rules(asked.rules)]
-    prices = [PRICES[i % len(PRICES)] for i in range(asked.rules)]
+    if asked.replay:
+        each = None if asked.everybody else asked.each
+        through_a_replay(asked.rules, asked.subjects, asked.slots, each)
+        return
+    at_once(asked.rules, asked.subjects)
+
+
+def at_once(count: int, subjects: int) -> None:
+    """Print seconds of processor time that all masks take, once."""
+    compiled = [CompiledRule(rule) for rule in rules(count)]
+    prices = [PRICES[i % len(PRICES)] for i in range(count)]
     graph = Graph()
     roots = [
         c.add_to(graph, {"silence": f"silence@{p}"}) for c, p in zip(compiled, prices, strict=True)
     ]
-    masks, given = Masks(graph, roots), columns(asked.subjects)
+    masks, given = Masks(graph, roots), columns(subjects)
 
-    found = dict(masks.each(given, asked.subjects))
-    for i in range(0, asked.rules, max(1, asked.rules // 10)):
+    found = dict(masks.each(given, subjects))
+    for i in range(0, count, max(1, count // 10)):
         own = {
-            k.replace(f"@{prices[i]}", ""): v(0, asked.subjects) if callable(v) else v
+            k.replace(f"@{prices[i]}", ""): v(0, subjects) if callable(v) else v
             for k, v in given.items()
         }
-        alone = np.flatnonzero(np.broadcast_to(compiled[i].mask(own), asked.subjects))
+        alone = np.flatnonzero(np.broadcast_to(compiled[i].mask(own), subjects))
         assert np.array_equal(found.get(i, np.zeros(0, np.int64)), alone), i
 
     times = []
     for _ in range(3):
         start = time.process_time()
-        candidates = sum(len(rows) for _, rows in masks.each(given, asked.subjects))
+        candidates = sum(len(rows) for _, rows in masks.each(given, subjects))
         times.append(time.process_time() - start)
-    pairs = asked.rules * asked.subjects
+    pairs = count * subjects
     print(
-        f"{asked.rules} rules x {asked.subjects} subjects: {min(times):.3f} s of processor time, "
+        f"{count} rules x {subjects} subjects: {min(times):.3f} s of processor time, "
         f"{min(times) / pairs * 1e12:.0f} ps a pair, {len(graph.terms)} terms, {candidates} candidates"
     )
 
