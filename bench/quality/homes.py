@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.quality import homes_train
+from bench.quality import homes_river, homes_train
 from bench.quality.homes_train import folds, frame, signs_of_life, train
 from bench.quality.hours import BURN_IN_H, HOUR_S, Hours, load
 from detectors import inactivity_kernels as kernels
@@ -367,7 +367,26 @@ def runs(
     return out
 
 
-def table(cases: int, cross_validate: bool) -> list[dict[str, Any]]:
+def river_models(done: Sequence[Run], budgets: Sequence[float]) -> Iterator[tuple[str, Figures]]:
+    """Yield what models of river reach on the same cases (:mod:`bench.quality.homes_river`)."""
+    for name in homes_river.MODELS:
+        scored = [
+            homes_river.score(
+                r.hours,
+                name,
+                [(c.home, c.start, standby(r.hours, c.home, c.start)) for c in r.cases],
+            )
+            for r in done
+        ]
+        for budget in budgets:
+            parts = [homes_river.at_visits(one, budget) for one in scored]
+            delays = np.concatenate([delay for _, delay, _ in parts])
+            homes = np.concatenate([1_000 * i + home for i, (_, _, home) in enumerate(parts)])
+            visits = float(np.mean([v for v, _, _ in parts]))
+            yield f"{name}, at {budget:g}", Figures(visits, delays, _weights(homes))
+
+
+def table(cases: int, cross_validate: bool, river: bool = False) -> list[dict[str, Any]]:
     """Return all figures as rows."""
     rows: list[dict[str, Any]] = []
 
@@ -398,6 +417,9 @@ def table(cases: int, cross_validate: bool) -> list[dict[str, Any]]:
         add(name, "day under 20 % of usual", daily_deviation(done))
         for budget in asked:
             add(name, f"inactivity, budget {budget:g}", at_budget(done, budget))
+        if river:
+            for method, figures in river_models(done, asked[-2:]):
+                add(name, method, figures)
     for done in runs(sets[:1], cases, True, cross_validate):
         add("homes_water, declared", "inactivity, budget 3.65", at_budget(done, 3.65))
     return rows
@@ -409,9 +431,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=20, help="collapses a home")
     parser.add_argument("--cross-validate", action="store_true",
                         help="judge homes by weights they did not teach (two folds)")  # fmt: skip
+    parser.add_argument("--river", action="store_true",
+                        help="models of river too, at the visits of the plain rules")  # fmt: skip
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    rows = table(args.cases, args.cross_validate)
+    rows = table(args.cases, args.cross_validate, args.river)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
