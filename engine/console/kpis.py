@@ -41,9 +41,10 @@ def hours(console: Console, scope: Sequence[str], now_ns: int) -> list[HourCount
     a = t.alerts.c
     start = now_ns // HOUR_NS * HOUR_NS - (HOURS - 1) * HOUR_NS
     query = (
-        select((a.raised_ns - start) // HOUR_NS, a.level, func.count())
+        select(((a.raised_ns - start) // HOUR_NS).label("hour"), a.level, func.count())
         .where(a.raised_ns >= start, a.raised_ns <= now_ns, within(a.place, scope))
-        .group_by((a.raised_ns - start) // HOUR_NS, a.level)
+        # By its name: PostgreSQL does not take two expressions with parameters for the same.
+        .group_by("hour", a.level)
     )
     counts: list[dict[str, int]] = [{} for _ in range(HOURS)]
     with console.store.database.read() as connection:

@@ -50,25 +50,29 @@ class Times:
         self.wall = 1_800_000_000.0
 
 
+def add_accounts(store: Store) -> None:
+    """Make an account per role, one of a wall and one of another grid."""
+    for role in ROLES:
+        store.accounts.add(
+            role, roles=[role], scope=[HERE], password=PASSWORD, by="test", at_ns=T0,
+            worker_id="worker-1" if role == "gridworker" else None,
+        )  # fmt: skip
+    store.accounts.add(
+        "wall", roles=["command"], scope=[""], password=PASSWORD, by="test", at_ns=T0, wall=True
+    )
+    store.accounts.add(
+        "other", roles=["gridworker"], scope=[OTHER], password=PASSWORD, by="test", at_ns=T0,
+        worker_id="worker-9",
+    )  # fmt: skip
+
+
 @cache
 def _accounts() -> bytes:
     """Return a store that has the accounts: hashing passwords takes its time once."""
     with tempfile.TemporaryDirectory() as folder:
         file = fresh(Path(folder) / "accounts.db")
         with Store.open(file) as store:
-            for role in ROLES:
-                store.accounts.add(
-                    role, roles=[role], scope=[HERE], password=PASSWORD, by="test", at_ns=T0,
-                    worker_id="worker-1" if role == "gridworker" else None,
-                )  # fmt: skip
-            store.accounts.add(
-                "wall", roles=["command"], scope=[""], password=PASSWORD, by="test", at_ns=T0,
-                wall=True,
-            )  # fmt: skip
-            store.accounts.add(
-                "other", roles=["gridworker"], scope=[OTHER], password=PASSWORD, by="test",
-                at_ns=T0, worker_id="worker-9",
-            )  # fmt: skip
+            add_accounts(store)
         return file.read_bytes()
 
 
