@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: demo test check bench clean venv lock console
+.PHONY: demo test check bench docs clean venv lock console
 
 venv: $(VENV)/.stamp console
 
@@ -40,6 +40,13 @@ check: $(VENV)/.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q -p no:cacheprovider --doctest-modules --ignore=engine/store/migrations detectors rules connectors engine
+
+# The documentation as a site in build/site; warnings are errors. Every page is plain Markdown as well.
+docs: $(VENV)/.stamp
+	$(BIN)/python docs/make_detectors.py
+	$(BIN)/gridwarden rules docs
+	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "build/site/index.html"
 
 # What the benches compare with, and nothing else needs.
 $(VENV)/.peers: $(VENV)/.stamp requirements-peers.lock

@@ -144,7 +144,7 @@ class Counterfactuals:
         return [self._reading(meter, at, amount / scale)]
 
     def _usual_use(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
-        """Return a pause in the slot that tipped."""
+        """Return a pause in the slot that tipped; all of a mean's slots as usual, if it tipped one."""
         registry = self.shard.registry
         end_s = raised.tip_ns // NS
         facts = raised.variables[watch.primary]["facts"] if watch.primary else {}
@@ -154,8 +154,13 @@ class Counterfactuals:
         key = registry.classes[int(registry.meters.class_index[meter])]
         if not registry.meters.register[meter]:
             shift = key.interval_s if registry.meters.stamp_end[meter] else 0
-            stamps = range(end_s - 3600, end_s, key.interval_s)
-            return [self._reading(meter, at + shift, 0.0) for at in stamps]
+            span_s, amount = 3600, 0.0
+            if "mean" in facts and "hours" in facts:
+                span_s = round(float(facts["hours"]) * 3600)
+                usual = float(facts.get("usual", np.nan))
+                amount = usual / float(registry.meters.scale[meter]) if np.isfinite(usual) else 0.0
+            stamps = range(end_s - span_s, end_s, key.interval_s)
+            return [self._reading(meter, at + shift, amount) for at in stamps]
         return [self._span(watch, raised, "maintenance", {})]
 
     def _permit(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
