@@ -53,11 +53,9 @@ $(VENV)/.peers: $(VENV)/.stamp requirements-peers.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	@touch $@
 
+# Every bench, into bench/RESULTS.md; ONLY="nab detectors" runs some. The real data: GRIDWARDEN_DATA.
 bench: $(VENV)/.demo $(VENV)/.peers
-	$(BIN)/gridwarden bench quality
-	$(BIN)/gridwarden bench nab
-	$(BIN)/gridwarden bench throughput
-	$(BIN)/gridwarden bench peers
+	$(BIN)/python -m bench.results $(foreach name,$(ONLY),--only $(name))
 
 lock: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet uv

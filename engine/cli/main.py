@@ -15,7 +15,11 @@ import click
 # name → (module, attribute, one line of help). Help must not import anything heavy.
 COMMANDS = {
     "demo": ("engine.cli.demo", "demo", "The main job on a laptop, on real and simulated homes."),
-    "city-demo": ("engine.cli.city_demo", "city_demo", "A whole city on this machine, on real servers."),
+    "city-demo": (
+        "engine.cli.city_demo",
+        "city_demo",
+        "A whole city on this machine, on real servers.",
+    ),
     "replay": ("engine.cli.replay", "replay", "Run history through detectors and rules."),
     "score": ("engine.cli.score", "score", "Score one series with one detector."),
     "run": ("engine.cli.run", "run", "Live, embedded: watch a folder, or stdin."),
