@@ -222,7 +222,7 @@ export function DryRun({ id }: { id?: string }): JSX.Element {
         <div><div class="note f2">{text.visits}</div><div class="n">{signed(r.visits.extra_per_worker_day, 2)}</div><div class="micro f2">{num(r.visits.old)} → {num(r.visits.new)} · {text.ofHistory} {text.days(Math.round(r.days ?? 0))}</div></div>
         <div><div class="note f2">{text.earlier}</div><div class="n">{num(r.alerts.earlier)}</div><div class="micro f2">{text.later} {num(r.alerts.later)}</div></div>
         <div><div class="note f2">{text.missed}</div><div class={`n ${r.alerts.lost_confirmed ? "t-over" : ""}`}>{num(r.alerts.lost_confirmed)}</div><div class="micro f2">{r.alerts.lost_confirmed > 0 && text.mustSee}</div></div>
-        {(r.budgets ?? []).slice(0, 1).map((b) => <div key={b.rule}><div class="note f2">{text.realised} {b.rule}</div><div class="n">{realised(b.old)} → {realised(b.new)}</div><div class="micro f2">{text.budget} {b.new ? sig(b.new.asked) : "—"}</div></div>)}
+        {touched(r.budgets ?? []).map((b) => <div key={b.rule}><div class="note f2">{text.realised} {b.rule}</div><div class="n">{realised(b.old)} → {realised(b.new)}</div><div class="micro f2">{text.budget} {b.new ? sig(b.new.asked) : "—"}</div></div>)}
       </div></section>
       <div class="col">
         <Panel title={text.change} aside={<span class="mono f2 note">{run.data.against.slice(0, 12)} → {run.data.version.slice(0, 12)}</span>}>{detail.data ? <Diff lines={detail.data.diff} /> : <Loading />}</Panel>
@@ -232,6 +232,11 @@ export function DryRun({ id }: { id?: string }): JSX.Element {
     </main>
   );
 }
+
+/** The budget that the change touches most: another price, or other use of it. */
+const touched = (rows: readonly { rule: string; old: Budget | null; new: Budget | null }[]): typeof rows =>
+  [...rows].sort((a, b) => moved(b) - moved(a)).slice(0, 1);
+const moved = (b: { old: Budget | null; new: Budget | null }): number => Math.abs((b.new?.asked ?? 0) - (b.old?.asked ?? 0)) + Math.abs((b.new?.realised ?? 0) - (b.old?.realised ?? 0));
 
 const realised = (b: Budget | null): string => (b?.realised == null ? "—" : sig(b.realised));
 

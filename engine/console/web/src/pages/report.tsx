@@ -58,7 +58,7 @@ function tiles(x: EffectRow): [string, string, string][] {
   const c = t().report.cols;
   return [
     [c.alerts, num(x.alerts), `${c.tasks} ${num(x.tasks)}`], [c.p50, length(x.sign_p50_s), `p90 ${length(x.sign_p90_s)}`], [c.inTime, share(x.signed_in_time), `${num(x.signed)} / ${num(x.tasks)}`],
-    [c.onTime, share(x.on_time), `${c.closed} ${num(x.closed)}`], [c.confirmed, share(x.confirmed_rate), `${num(x.confirmed)} / ${num(x.confirmed + x.false + x.unknown)}`], [c.reopened, num(x.reopened), ""], [c.satisfaction, x.satisfaction === null ? "—" : num(x.satisfaction, 1), "1–5"],
+    [c.onTime, share(x.on_time), `${c.closed} ${num(x.closed)}`], [c.confirmed, share(x.confirmed_rate), `${num(x.confirmed)} / ${num(x.confirmed + x.false)}`], [c.reopened, num(x.reopened), ""], [c.satisfaction, x.satisfaction === null ? "—" : num(x.satisfaction, 1), "1–5"],
   ];
 }
 
@@ -69,7 +69,7 @@ function Table({ title, rows }: { title: string; rows: readonly EffectRow[] }): 
       <div class="scroll" tabIndex={0} role="region" aria-label={title}><table class="tbl pad">
         <thead><tr><th scope="col">{c.key}</th>{[c.alerts, c.tasks, c.signed, c.inTime, c.p50, c.p90, c.closed, c.onTime, c.reopened, c.confirmed, c.satisfaction].map((h) => <th key={h} scope="col" class="r">{h}</th>)}</tr></thead>
         <tbody>{rows.map((x, i) => (
-          <tr key={i}><td class="b">{both(x.label) || x.key}</td><td class="r">{num(x.alerts)}</td><td class="r">{num(x.tasks)}</td><td class="r">{num(x.signed)}</td><td class="r">{share(x.signed_in_time)}</td><td class="r nw">{length(x.sign_p50_s)}</td><td class="r nw">{length(x.sign_p90_s)}</td><td class="r">{num(x.closed)}</td><td class="r">{share(x.on_time)}</td><td class="r">{num(x.reopened)}</td><td class="r nw">{share(x.confirmed_rate)} <span class="f3">{x.confirmed}/{x.confirmed + x.false + x.unknown}</span></td><td class="r">{x.satisfaction === null ? "—" : num(x.satisfaction, 1)}</td></tr>
+          <tr key={i}><td class="b">{both(x.label) || x.key}</td><td class="r">{num(x.alerts)}</td><td class="r">{num(x.tasks)}</td><td class="r">{num(x.signed)}</td><td class="r">{share(x.signed_in_time)}</td><td class="r nw">{length(x.sign_p50_s)}</td><td class="r nw">{length(x.sign_p90_s)}</td><td class="r">{num(x.closed)}</td><td class="r">{share(x.on_time)}</td><td class="r">{num(x.reopened)}</td><td class="r nw">{share(x.confirmed_rate)} <span class="f3">{x.confirmed}/{x.confirmed + x.false}</span></td><td class="r">{x.satisfaction === null ? "—" : num(x.satisfaction, 1)}</td></tr>
         ))}</tbody></table></div>
     </Panel>
   );

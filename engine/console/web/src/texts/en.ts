@@ -55,7 +55,7 @@ export const en: Texts = {
     inactivity: "silence", silence: "silence", sustained: "sustained use", excess: "excess", nights: "day–night reversal", decline: "slow decline", production: "production v. standby", occupancy: "occupancy", surge: "surge", repeat: "repeats", fade: "fading", occupied: "moved in", vacated: "vacated", limit: "limit", daytime_load: "load by day", shift: "shift of level",
     neighbours: "neighbours have power", habit: "habits", adjudicate: "cause of silence", seasonal: "off the usual", changepoint: "change point", spectral: "spectrum", profile: "shape", auto: "ensemble", events: "events", vehicles: "vehicles", prior: "prior", night: "night share", month: "month's total", shape: "like before closure", benign: "harmless causes",
   },
-  grain: { street: "street", community: "community", grid: "grid" },
+  grain: { place: "place", series: "series at one place", subject: "subject", county: "county", street: "street", community: "community", grid: "grid" },
   board: {
     title: "Command centre", live: "Live alerts", map: "Grids", queues: "Queues", feeds: "Feeds", hourly: "New per hour", happened: "Just now",
     sub: (a, c, g) => `${num(a)} street${s(a)} · ${num(c)} communit${c === 1 ? "y" : "ies"} · ${num(g)} grid${s(g)}`,

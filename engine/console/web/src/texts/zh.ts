@@ -51,7 +51,7 @@ export const zh = {
     inactivity: "静默", silence: "静默", sustained: "持续用量", excess: "过量", nights: "昼夜颠倒", decline: "缓慢下降", production: "生产对待机", occupancy: "占用", surge: "集中", repeat: "重复", fade: "走低", occupied: "入住", vacated: "空置", limit: "限值", daytime_load: "日间负荷", shift: "水平偏移",
     neighbours: "邻居在用电", habit: "往常习惯", adjudicate: "静默成因", seasonal: "偏离往常", changepoint: "突变", spectral: "波形", profile: "形状", auto: "综合", events: "事件", vehicles: "车辆进出", prior: "先验", night: "夜间占比", month: "月度电量", shape: "像停产前", benign: "良性解释",
   } as Record<string, string>,
-  grain: { street: "街道", community: "社区", grid: "网格" },
+  grain: { place: "地点", series: "同址系列", subject: "对象", county: "区县", street: "街道", community: "社区", grid: "网格" } as Record<string, string>,
   board: {
     title: "指挥台", live: "实时预警", map: "网格态势", queues: "网格队列", feeds: "数据接入", hourly: "每小时新增", happened: "刚刚发生",
     sub: (s: number, c: number, g: number) => `${num(s)} 街道 · ${num(c)} 社区 · ${num(g)} 网格`,
