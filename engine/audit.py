@@ -96,7 +96,7 @@ def audit(
     """
     manifest = _manifest(path)
     lines = _lines(path)
-    options, config = _options(manifest)
+    options, config = options_of(manifest)
     result = AuditResult(alerts=len({line.alert_id for line in lines}))
     cases = _chosen([line for line in lines if line.seq == 1], sample, result)
     withdrawn = _arrivals(options, config, cases)
@@ -142,7 +142,8 @@ def _lines(path: Path) -> list[AlertChange]:
     return lines
 
 
-def _options(manifest: Mapping[str, Any]) -> tuple[ReplayOptions, Config]:
+def options_of(manifest: Mapping[str, Any]) -> tuple[ReplayOptions, Config]:
+    """Return the options and the configuration that a manifest tells of."""
     rules = manifest["rules_path"]
     options = ReplayOptions(
         readings=tuple(manifest["readings"]),

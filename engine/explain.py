@@ -22,7 +22,7 @@ def explain(store: str, alert_id: str) -> str | None:
         if len(found) != 1:
             return None
         lines = [render(opened.changes(found[0].alert_id)), *_task(opened, found[0].alert_id)]
-        return "\n".join([*lines, *_origin(opened, store, found[0].shard)])
+        return "\n".join([*lines, *_origin(opened, store, found[0].shard, found[0].alert_id)])
 
 
 def _task(store: Store, alert_id: str) -> list[str]:
@@ -34,7 +34,7 @@ def _task(store: Store, alert_id: str) -> list[str]:
     return ["", pick("任务", "task"), f"  {task.task_id}  {task.state}  {task.assignee or nobody}"]
 
 
-def _origin(store: Store, url: str, shard: str) -> list[str]:
+def _origin(store: Store, url: str, shard: str, alert_id: str) -> list[str]:
     """Say which state and which inputs it came from."""
     row, ref = store.shard(shard), store.current_snapshot(shard)
     if row is None:
@@ -58,6 +58,9 @@ def _origin(store: Store, url: str, shard: str) -> list[str]:
     alerts = header.get("outputs", [None])[0]
     if alerts not in (None, "-"):
         lines.append(f"  {pick('验证', 'to prove it')}: gridwarden audit {alerts}")
+    if header.get("finished"):
+        proof = f"gridwarden rules explain {alert_id} --store {url} --verify"
+        lines.append(f"  {pick('重算此条', 'to recompute it')}: {proof}")
     return lines
 
 

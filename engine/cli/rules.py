@@ -237,7 +237,10 @@ def schema() -> None:
     metavar="URL",
     help="Where the alert was recorded; also GRIDWARDEN_STORE.",
 )
-def explain(alert_id: str, store: str) -> int:
+@click.option(
+    "--verify", is_flag=True, help="Recompute it from its inputs; exit code 1 if it differs."
+)
+def explain(alert_id: str, store: str, verify: bool) -> int:
     """Say which clause said what of ALERT, with numbers, and where it came from.
 
     The beginning of an id is enough where it is unambiguous; tasks show names the alerts of each.
@@ -253,4 +256,24 @@ def explain(alert_id: str, store: str) -> int:
         )
         return 3
     click.echo(text)
-    return 0
+    return _verified(store, alert_id) if verify else 0
+
+
+def _verified(store: str, alert_id: str) -> int:
+    """Say whether an alert is what its inputs make of it."""
+    from engine.audit import AuditError
+    from engine.language import pick
+    from engine.verify import verify
+
+    try:
+        found = verify(store, alert_id)
+    except AuditError as error:
+        click.echo(f"gridwarden: {error}", err=True)
+        return 3
+    assert found is not None
+    click.echo("\n" + pick("重算", "recomputed"))
+    for check in found.checks:
+        word = pick("一致", "same") if check.same else pick("不同", "DIFFERS")
+        values = check.kept if check.same else f"{check.kept} → {check.now}"
+        click.echo(f"  {word}  {pick(check.zh, check.en)}  {values}")
+    return 0 if found.ok else 1
