@@ -121,8 +121,15 @@ def a_city(golden: Golden, folder: Path, servers: list[Server]) -> Iterator[City
 
 def finish(city: City, golden: Golden) -> None:
     city.wait(lambda at: all(at[s] >= len(golden.logs[s]) for s in at), 600)
+    # A worker that was killed a moment ago may have committed all and saved less: let it come back.
+    city.wait(lambda _: saved(city) == {s: len(golden.logs[s]) for s in city.offsets()}, 120)
     city.stop()
     golden.check(city)
+
+
+def saved(city: City) -> dict[int, int]:
+    refs = {s: city.store.current_snapshot(shard_name(s)) for s in city.offsets()}
+    return {s: ref.offset for s, ref in refs.items() if ref is not None}
 
 
 class Load(threading.Thread):

@@ -5,6 +5,7 @@ A process that ends is started again after a while, as systemd would; so anythin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -28,18 +29,27 @@ from engine.city.demo_feed import Feed
 from engine.city.servers import Kafka, Mosquitto, Postgres, Redis, Server, ServerMissing, free_port
 from engine.config import Config, load
 from engine.console.serve import vault_of
-from engine.demo_desk import add_accounts, add_people, work_off
+from engine.demo import NIGHT_NS
+from engine.demo_desk import (
+    Colleagues,
+    add_accounts,
+    add_people,
+    read_truth,
+    viewers_worker,
+    work_off,
+)
 from engine.inputs import layout_of, load_registry, place_names
 from engine.opening import open_store
 from engine.places import PlaceTree
 from engine.simulate import Town, TownConfig
-from engine.store import Store
+from engine.store import Store, StoreError
 from engine.trial import wall_ns_of
 from engine.watched import enter_contacts, enter_watched
 
 SHARDS = 16
 DAYS = 50
 KEY = "demo-key"
+
 BACK_S = 8.0
 """A part that ended is started again after so long."""
 NS = 1_000_000_000
@@ -291,9 +301,12 @@ class CityDemo:
         names = place_names(str(self._paths["places"]))
         enter_watched(self.store, registry, PlaceTree(layout_of(config), names))
         enter_contacts(self.store, str(self._paths["contacts"]), now_ns)
-        work_off(self.store, self._paths["truth"], now_ns)
+        worker = viewers_worker(self.store, now_ns)
+        truth = read_truth(self._paths["truth"])
+        self._colleagues = Colleagues(self.store, truth, worker, now_ns - NIGHT_NS)
+        work_off(self._colleagues, now_ns)
         add_people(self.store, now_ns)
-        self.accounts = add_accounts(self.store, now_ns)
+        self.accounts = add_accounts(self.store, now_ns, worker)
 
     # -- the present ----------------------------------------------------------------------
 
@@ -325,6 +338,11 @@ class CityDemo:
             elif now - part.ended_at > BACK_S:
                 part.restarts += 1
                 part.start()
+
+    def work(self) -> None:
+        """Have the simulated gridworkers do what is due by now."""
+        with contextlib.suppress(StoreError):  # PostgreSQL was killed: a little later
+            self._colleagues.turn(self.now_ns())
 
     def settle(self, patience_s: float = 90.0) -> bool:
         """Send nothing more, and wait until all that was sent has come to its end."""

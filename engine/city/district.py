@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 from connectors.tables import read_meters, read_subjects
 from engine import library
 from engine.build import reducer
 from engine.city.routing import Routing
-from engine.config import Config, ConfigError, tick_s
+from engine.config import Config, ConfigError
 from engine.inputs import layout_of
 from engine.opening import open_store
 from engine.shard import ShardRunner
@@ -16,6 +14,8 @@ from engine.store import Store
 from engine.store.database import Database
 from engine.store.pricebook import PriceBook, Reducers
 from rules.model import RuleSet
+
+TICK_S = 0.25
 
 
 class District:
@@ -46,15 +46,10 @@ class District:
             config.city.shards,
         )
 
-    @functools.cached_property
-    def tick_s(self) -> int:
-        """Step of the event clock, the same for all shards."""
-        lateness = self.config.clock.lateness_s
-        classes = self.routing.whole.classes
-        return tick_s(
-            self.config,
-            [(c.interval_s, c.phase_s, lateness.get(c.label, c.interval_s)) for c in classes],
-        )
+    @property
+    def tick_s(self) -> float:
+        """Step of the event clock, the same for all shards: an alert about an event waits for it."""
+        return self.config.clock.tick_s or TICK_S
 
     def topic(self, name: str) -> str:
         """Return the name of a topic, such as ``gridwarden.log``."""

@@ -130,6 +130,7 @@ def _watch(console: Any, demo: CityDemo, seconds: float | None) -> None:
     with Live(console=console, refresh_per_second=4, transient=False) as live:
         while seconds is None or time.monotonic() - began < seconds:
             demo.tend()
+            demo.work()
             view.revive_servers()
             live.update(view.render())
             time.sleep(0.5)
@@ -279,6 +280,7 @@ def _once(console: Any, demo: CityDemo, say: Any, seconds: float) -> int:
     acts = [(0.25, "one"), (0.5, "redis")]
     while (now := time.monotonic() - began) < seconds:
         demo.tend()
+        demo.work()
         while acts and now > acts[0][0] * seconds:
             _kill(demo, acts.pop(0)[1], say)
         time.sleep(0.2)

@@ -57,7 +57,7 @@ def pack(district: District, log: Iterable[LogRecord]) -> list[list[bytes]]:
     async def run() -> None:
         packer = Packer(district.routing, send, block_rows=500)
         everybody = range(district.config.city.shards)
-        tick_ns, newest = district.tick_s * 10**9, None
+        tick_ns, newest = 300 * 10**9, None
         for record in log:
             arrival = arrival_of(record)
             if newest is None or arrival // tick_ns > newest // tick_ns:
@@ -127,8 +127,9 @@ def embedded(town: Path, district: District) -> list[bytes]:
         def event(self, *_: object) -> None: ...
 
     runner = ShardRunner(
-        district.routing.whole, district.rules, district.config, library.calendars()
-    )
+        district.routing.whole, district.rules, district.config, library.calendars(),
+        tick=district.tick_s,
+    )  # fmt: skip
     host = Host([runner], on_lines=lines.extend, refuse=Nobody())
     for record in records(town, district):
         host.feed(record)
