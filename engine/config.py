@@ -102,6 +102,17 @@ class InputConfig(_Frozen):
     poll_s: float = Field(0.1, gt=0)
 
 
+class OidcConfig(_Frozen):
+    """An identity provider (OpenID Connect) that people may sign in by; needs the extra `oidc`."""
+
+    issuer: str = Field(description="Its address, as its discovery document names it.")
+    client_id: str
+    client_secret: SecretStr | None = None
+    title: str = Field("统一身份认证 · Single sign-on", description="On the button.")
+    scopes: tuple[str, ...] = ("openid",)
+    claim: str = Field("sub", description="Claim that accounts are tied to (`oidc_subject`).")
+
+
 class ConsoleConfig(_Frozen):
     """What `gridwarden serve` does."""
 
@@ -118,6 +129,7 @@ class ConsoleConfig(_Frozen):
     wall_kinds: Mapping[str, str] = Field(
         default_factory=dict, description="Other titles of rules on walls, by rule."
     )
+    oidc: OidcConfig | None = Field(None, description="Sign-in by an identity provider.")
     photo_mb: float = Field(8.0, gt=0, le=50, description="Largest photo taken, megabytes.")
     photos_days: int = Field(180, ge=1, description="Photos are erased after so many days.")
     looks_days: int = Field(1_095, ge=180, description="Lines of the audit log are kept as long.")

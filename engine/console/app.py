@@ -25,6 +25,7 @@ from engine.console.routes import (
     alerts,
     board,
     family,
+    oidc,
     people,
     photos,
     quality,
@@ -66,7 +67,7 @@ HEADERS = {
     "strict-transport-security": "max-age=31536000",
 }
 MODULES = (
-    session, board, stream, alerts, tasks, acts, photos, subjects, registers, rules, quality, reports,
+    session, oidc, board, stream, alerts, tasks, acts, photos, subjects, registers, rules, quality, reports,
     people, family,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ import structlog
 import engine
 from engine import library
 from engine.config import Config
+from engine.console.oidc import Provider
 from engine.console.rehearsals import History, Rehearsals, dropped
 from engine.console.schemas import Clock, PlaceRef, Text
 from engine.library import LibraryError
@@ -104,6 +105,7 @@ class Console:
         self.layout = PlaceLayout(
             config.place.widths, config.place.levels, config.place.shard_level
         )
+        self.oidc = None if config.console.oidc is None else Provider(config.console.oidc)
         self.rehearsals = Rehearsals(store, config, history or (lambda: dropped(config)))
         self._lock = threading.Lock()
         self._names: tuple[float, Mapping[str, PlaceRow], Mapping[str, Worker]] | None = None

@@ -153,6 +153,9 @@ class NewAccount(Model):
     scope: Annotated[list[Code], Field(min_length=1, max_length=100)]
     worker_id: Id | None = None
     wall: bool = False
+    oidc_subject: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="Who this is at the identity provider."
+    )
     password: Annotated[SecretStr, Field(min_length=12, max_length=200)] | None = None
 
 
@@ -165,6 +168,7 @@ class AccountChange(Model):
     worker_id: Id | None = None
     wall: bool | None = None
     disabled: bool | None = None
+    oidc_subject: Annotated[str, Field(max_length=200)] | None = None
 
 
 class TokenRequest(Model):

@@ -79,7 +79,8 @@ def add_account(console: Here, who: Admin, body: NewAccount) -> Added:
     password = body.password.get_secret_value() if body.password else made
     row = console.store.accounts.add(
         body.name, roles=body.roles, scope=body.scope, password=password, display=body.display,
-        worker_id=body.worker_id, wall=body.wall, by=who.account.name, at_ns=console.now_ns(),
+        worker_id=body.worker_id, wall=body.wall, oidc_subject=body.oidc_subject,
+        by=who.account.name, at_ns=console.now_ns(),
     )  # fmt: skip
     return Added(**account_view(row).model_dump(), password=made)
 

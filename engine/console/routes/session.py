@@ -95,7 +95,7 @@ def sign_in_options(console: Here) -> SignInOptions:
     """Tell what the sign-in page offers."""
     settings = console.settings
     return SignInOptions(
-        oidc=None,
+        oidc=None if settings.oidc is None else settings.oidc.title,
         site=Text(zh=settings.title_zh, en=settings.title_en),
         simulated=console.simulated,
         version=console.version,

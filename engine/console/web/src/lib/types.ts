@@ -944,6 +944,8 @@ export interface NewAccount {
   scope: string[];
   worker_id?: string | null;
   wall?: boolean;
+  /** Who this is at the identity provider. */
+  oidc_subject?: string | null;
   password?: string | null;
 }
 
@@ -954,6 +956,7 @@ export interface AccountChange {
   worker_id?: string | null;
   wall?: boolean | null;
   disabled?: boolean | null;
+  oidc_subject?: string | null;
 }
 
 export interface TokenRequest {
