@@ -3,7 +3,8 @@
 What a data team would build in an afternoon: `GaussianScorer` over the logarithm of the hours
 since the last sign of life, `HalfSpaceTrees` over use, those hours and the hour of the day. The
 threshold is the one that comes to the asked false visits on these very homes, which is more than a
-budget can know beforehand. Alarms within a day of one another are one visit.
+budget can know beforehand. Alarms within a day of a visit are
+that visit's; one that goes on for longer is another.
 """
 
 from __future__ import annotations
@@ -115,8 +116,10 @@ def visits(scored: Scored, threshold: float) -> float:
     """Return the false visits a home-year at a threshold."""
     count = 0
     for scores in scored.untouched:
-        alarms = np.flatnonzero(scores[BURN_IN_H:] > threshold)
-        count += int(len(alarms) and 1 + np.count_nonzero(np.diff(alarms) > ONE_VISIT_H))
+        free = 0
+        for at in np.flatnonzero(scores[BURN_IN_H:] > threshold).tolist():
+            if at >= free:
+                count, free = count + 1, at + ONE_VISIT_H
     return count / float(scored.hours.exposure_years.sum())
 
 
