@@ -57,6 +57,8 @@ class Keeper:
         Name of the worker, for people.
     refuse : callable, optional
         Takes (offset of the log, block, faults) or an event that the shard refused.
+    before_commit : callable
+        Makes durable what was refused.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Keeper:
         *,
         holder: str = "",
         refuse: Callable[[int, ReadingBlock | Event, NDArray[np.uint8] | None], None] | None = None,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
         self.shard = shard
         self.name = shard_name(shard)
@@ -92,6 +95,7 @@ class Keeper:
         self.spent: dict[str, tuple[int, int]] = {}
         """Candidates and watched seconds by rule, since this process holds the shard."""
         self._refuse = refuse
+        self._before_commit = before_commit
         self._meters = IdMap()
         self._meters.put(runner.registry.meters.meter_id, np.arange(len(runner.registry.meters)))
         self._lines: list[AlertChange] = []
@@ -215,6 +219,7 @@ class Keeper:
         StoreError
             If the store cannot be reached; nothing is lost, try again.
         """
+        self._before_commit()
         self._tell_days()
         lines, upto = list(self._lines), self.next
         new = self.store.commit(self.name, self.epoch, upto, lines, clock_ns=self.host.clock_ns)

@@ -203,7 +203,7 @@ class Packer:
         for at in range(0, len(rows), _QUARANTINE_ROWS):
             some = rows[at : at + _QUARANTINE_ROWS]
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            data = _quarantined(block, some)
+            data = quarantined(block, some)
             self.load += len(data)
             self._ship(None, [data], done, len(data))
             waits.append(done)
@@ -270,7 +270,7 @@ def _by_day(batch: pa.RecordBatch) -> list[pa.RecordBatch]:
     return [batch.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
 
 
-def _quarantined(block: ReadingBlock, rows: NDArray[np.int64]) -> bytes:
+def quarantined(block: ReadingBlock, rows: NDArray[np.int64]) -> bytes:
     """Return rows as lines of JSON: where from, why, and what was read."""
     take = pa.array(rows)
     columns = {

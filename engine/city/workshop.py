@@ -21,6 +21,7 @@ import structlog
 from engine import library
 from engine.city.district import District
 from engine.city.keeper import Keeper
+from engine.city.refused import RefusedRows
 from engine.city.wire import WireError
 from engine.language import calendar_unknown
 from engine.shard import ShardError
@@ -77,6 +78,7 @@ class Workshop:
         self.prices = district.prices(self.store.database)
         config = district.config
         self.folder = open_snapshots(config.snapshots, config.city.snapshot_url, name)
+        self.refused = RefusedRows(district)
         self.store_problem: str | None = None
         self.rows = 0
         self.messages = 0
@@ -138,7 +140,8 @@ class Workshop:
             return
         keeper = Keeper(
             bench.shard, self.district.runner(bench.shard), self.store, self.folder, self.prices,
-            holder=self.name,
+            holder=self.name, refuse=self.refused.of_shard(bench.shard),
+            before_commit=self.refused.flush,
         )  # fmt: skip
         bench.next = keeper.open()
         bench.keeper = keeper

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -262,3 +263,31 @@ def test_the_store_and_kafka_go_and_come_back_under_load(
     city.stop()
     assert list(city.store.lines()) == golden
     assert city.states() == golden_states
+
+
+def test_rows_that_a_shard_refuses_lie_in_the_quarantine_topic(
+    city: City, kafka: Kafka, logs: list[list[bytes]]
+) -> None:
+    """With shard, offset, source, position and reason; as many as the shards counted."""
+    street = kit.Street(city.district, city.store, logs)
+    refused: set[tuple[str, int]] = set()
+    for shard in street.keepers:
+        keeper = street.take(shard)
+        keeper._refuse = lambda _offset, what, fault: refused.update(
+            (what.source, int(position))
+            for position in what.position[(what.fault if fault is None else fault) != 0]
+        )
+        street.keepers[shard] = keeper
+    street.run()
+    assert refused, "the town has glitches"
+    with city.store.database.write() as connection:
+        names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    city.start("one")
+    city.produce(logs, 0, 1)
+    city.wait_for_all(logs)
+    city.stop()
+    (bodies,) = running.messages(kafka.address, city.district.topic("quarantine"), 1)
+    rows = [json.loads(line) for body in bodies for line in body.splitlines()]
+    assert {(row["source"], row["position"]) for row in rows} == refused
+    assert all(row["reason"] and row["meter_id"] for row in rows)
