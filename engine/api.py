@@ -1,7 +1,5 @@
 """The data team's way in: DataFrames in, typed results out.
 
->>> from engine.api import replay, score, tune  # doctest: +SKIP
-
 Tables may be pandas or polars DataFrames, Arrow tables, or paths of files in any format that the
 command line reads. Results have ``to_frame()`` (pandas, polars or Arrow) and ``plot()``
 (matplotlib). Nothing here decides anything that ``gridwarden`` would decide otherwise: it is the

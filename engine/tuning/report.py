@@ -56,7 +56,7 @@ def text(tuned: Tuned) -> str:
     ]
     for name, words in QUARTERS.items():
         low, high = found.interval_h[name]
-        lines.append(f"  {words:50} {found.gain_h[name]:+6.2f} ({low:+.2f} to {high:+.2f})")
+        lines.append(f"  {words:56} {found.gain_h[name]:+6.2f} ({low:+.2f} to {high:+.2f})")
     lines += ["", *risk(tuned), "", VERDICTS[tuned.verdict]]
     return "\n".join(lines)
 
