@@ -63,7 +63,7 @@ function Asked({ rows }: { rows: readonly BudgetRow[] }): JSX.Element {
           <title>{`${r.rule}: ${sig(r.realised!)} (${r.low === null ? "" : sig(r.low)}–${r.high === null ? "" : sig(r.high)})`}</title>
           {r.low !== null && r.high !== null && <line class="ln2" x1={x(r.budget!)} x2={x(r.budget!)} y1={y(r.low)} y2={y(r.high)} />}
           <circle class={r.verdict === "over" ? "lvf red" : "f2c"} cx={x(r.budget!)} cy={y(r.realised!)} r="5" />
-          <text class="halo t2" x={x(r.budget!) > W - 150 ? x(r.budget!) - 10 : x(r.budget!) + 10} y={y(r.realised!) + 4} text-anchor={x(r.budget!) > W - 150 ? "end" : "start"}>{both(r.title)}</text>
+          <text class="halo t2" x={x(r.budget!) > W * 0.6 ? x(r.budget!) - 10 : x(r.budget!) + 10} y={y(r.realised!) + 4} text-anchor={x(r.budget!) > W * 0.6 ? "end" : "start"}>{both(r.title)}</text>
         </g>
       ))}
     </svg></div>

@@ -69,7 +69,7 @@ function TaskTable(): JSX.Element {
               const over = due !== null && limitState(limitStart(due), ms(due.at), now.value) === "over";
               return (
                 <tr key={task.task_id} class="go">
-                  <td><LevelGlyph level={task.level} small /><button type="button" class="linkb" onClick={() => setOpen(task.task_id)}><span class="f2">{kind}</span> {seen}</button>{task.kind === "check" && <span class="chip line">{t().task.check}</span>}</td>
+                  <td><div class="row"><LevelGlyph level={task.level} small /><button type="button" class="linkb" onClick={() => setOpen(task.task_id)}><span class="f2">{kind}</span> {seen}</button>{task.kind === "check" && <span class="chip line">{t().task.check}</span>}</div></td>
                   <td class="nw">{placeLine(task.path, task.place)}</td>
                   <td class="nw">{both(task.assignee_label) || t().task.queue[task.queue] || task.queue}</td>
                   <td class={`nw ${over ? "t-over" : ""}`}>{stateText(task)}</td>

@@ -98,7 +98,7 @@ export function LoadChart(p: ChartProps): JSX.Element {
   const room = (W - L - Rr);
   const moments = (p.moments ?? []).filter((m) => m.at >= s.from && m.at <= until);
   const axis = mini ? [] : timeTicks(s.from, until, room)
-    .filter((k) => moments.every((m) => Math.abs(x(m.at) - x(k.at)) > 62));
+    .filter((k) => moments.every((m) => Math.abs(x(m.at) - x(k.at)) > Math.max(62, m.label.length * 3.6 + 24)));
 
   return (
     <div ref={ref} class={`chart ${p.tone ?? ""}`} style={p.height ? { height: `${p.height}px` } : undefined}>
