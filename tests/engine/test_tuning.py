@@ -457,3 +457,31 @@ def test_a_rule_keeps_everything_but_what_was_changed(use: str) -> None:
     assert parsed["budget"]["false_alerts_per_subject_year"] == 6
     assert parsed["signals"]["s"]["detector"] == "seasonal"
     assert parsed["signals"]["s"]["params"] == {"bins": 24, "blend": 0.25}
+
+
+def test_what_is_badly_set_is_improved_and_proposed(
+    town: dict[str, str], tapes: list[Tape], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A threshold far above what anybody uses makes a home look silent: the search finds out."""
+    import engine.tuning.run as module
+
+    bad = {"electricity_kwh": 2.0, "water_l": 200.0}
+    spoiled = [replace(t, params={**t.params, **bad}) for t in tapes]
+    rule = next(r for r in library.rules(None) if r.name == "elderly-silence")
+    monkeypatch.setattr(module, "record", lambda *_: (rule, spoiled))
+    tuned = whole(
+        town, params={"electricity_kwh": (0.005, 2.0), "water_l": (0.5, 200.0)}, trials=6,
+        cases=6, budgets=(24.0,),
+    )  # fmt: skip
+    assert tuned.verdict == "improves", repr(tuned)
+    assert tuned.found.gain_h["unseen"] > 5
+    assert tuned.found.kept > 0.3
+    assert set(tuned.changed) & {"electricity_kwh", "water_l"}
+    file = tuned.propose(tmp_path / "new")
+    made = load({file.name: file.read_text("utf-8")}).rules[0]
+    params = made.signals["silence"].params
+    assert {k: params[k] for k in tuned.changed} == pytest.approx(
+        {k: v for k, (_, v) in tuned.changed.items()}, rel=1e-4
+    )
+    assert "sooner" in file.read_text("utf-8").splitlines()[1]
+    assert len(list((tmp_path / "new").glob("*.yaml"))) == len(library.rule_files(None))
