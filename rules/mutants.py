@@ -40,6 +40,8 @@ def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
     for i, back in enumerate(rule.downgrades):
         others_down = (*rule.downgrades[:i], *rule.downgrades[i + 1 :])
         yield f"no way down from {back.from_}", replace(rule, downgrades=others_down)
+    if rule.unless:
+        yield "always, whatever explains it", replace(rule, when=always, hold=always, unless=())
     for unless in rule.unless:
         left = tuple(u for u in rule.unless if u != unless)
         yield f"not unless {unless.label}", replace(rule, unless=left)

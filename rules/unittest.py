@@ -28,6 +28,8 @@ class Result(NamedTuple):
 
     case: Case
     lines: tuple[str, ...]
+    seconds: float = 0.0
+    """How long it took, where somebody took the time."""
 
     @property
     def passed(self) -> bool:
@@ -67,7 +69,9 @@ def _by_alert(
         alerts.setdefault(change.alert_id, []).append(change)
     found: dict[tuple[str, str], list[list[AlertChange]]] = {}
     for lines in alerts.values():
-        if _ns(lines[0].raised_at) >= case.from_ns and lines[0].rule in case.rules:
+        # What was raised before the test begins is none of its business, unless it never ends.
+        before = _ns(lines[0].raised_at) < case.from_ns and lines[-1].state != "firing"
+        if not before and lines[0].rule in case.rules:
             key = (lines[0].rule, lines[0].subject_id or lines[0].place)
             found.setdefault(key, []).append(lines)
     return found
@@ -80,6 +84,8 @@ def _differences(case: Case, wanted: Sequence[Wanted], got: Sequence[AlertChange
         have = got[i] if i < len(got) else None
         if want is None and have is not None:
             lines += ["wanted  nothing", f"got     {_said(case, have)}"]
+            if str(have.state) == "firing":
+                lines.append(f"        {have.reason['en']}")
             continue
         if want is None:
             continue
@@ -139,27 +145,39 @@ def report(results: Sequence[Result]) -> str:
             lines.append(f'{result.case.file}:{result.case.line}: FAILED "{result.case.name}"')
             lines += [f"    {line}" for line in result.lines]
     failed = sum(not result.passed for result in results)
-    lines.append(f"{len(results)} tests, {len(results) - failed} passed, {failed} failed")
+    tests = "1 test" if len(results) == 1 else f"{len(results)} tests"
+    lines.append(f"{tests}, {len(results) - failed} passed, {failed} failed")
     return "\n".join(lines)
 
 
 def junit_xml(results: Sequence[Result]) -> str:
     """Return the outcome of a run as JUnit XML, one suite per file."""
-    root = ET.Element("testsuites", name="gridwarden rules test")
+    root = ET.Element("testsuites", name="gridwarden rules test", **_sums(results))
     for file in sorted({result.case.file for result in results}):
         mine = [result for result in results if result.case.file == file]
-        failed = str(sum(not result.passed for result in mine))
-        suite = ET.SubElement(
-            root, "testsuite", name=file, tests=str(len(mine)), failures=failed, errors="0"
-        )
+        suite = ET.SubElement(root, "testsuite", name=file, **_sums(mine))
         for result in mine:
             case = ET.SubElement(
                 suite, "testcase", classname=",".join(result.case.rules), name=result.case.name,
-                file=file, line=str(result.case.line),
+                file=file, line=str(result.case.line), time=f"{result.seconds:.3f}",
             )  # fmt: skip
             if not result.passed:
                 text = "\n".join(result.lines)
-                failure = ET.SubElement(case, "failure", message=result.lines[0])
+                # Servers show the message in a list: what was wanted and what came, in one line.
+                short = "; ".join(" ".join(line.split()) for line in result.lines[1:3])
+                failure = ET.SubElement(
+                    case, "failure", type="difference", message=f"{result.lines[0]}: {short}"
+                )
                 failure.text = text
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode")
+
+
+def _sums(results: Sequence[Result]) -> dict[str, str]:
+    return {
+        "tests": str(len(results)),
+        "failures": str(sum(not result.passed for result in results)),
+        "errors": "0",
+        "skipped": "0",
+        "time": f"{sum(result.seconds for result in results):.3f}",
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,9 @@ def test(
         cases, label=say("rule_tests"), file=sys.stderr, hidden=not sys.stderr.isatty()
     ) as shown:
         for case in shown:
-            results.append(compare(case, runner.run(case)))  # noqa: PERF401
+            began = time.perf_counter()
+            result = compare(case, runner.run(case))
+            results.append(result._replace(seconds=time.perf_counter() - began))
     click.echo(report(results))
     if junit is not None:
         with writing(str(junit)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +15,8 @@ from engine.library import LibraryError
 from engine.ruletest import Runner, case_files, records, registry_of
 from rules.alerts import AlertChange
 from rules.cases import Case
-from rules.model import RuleSet
+from rules.model import RuleSet, rule_set
+from rules.mutants import mutants
 from rules.unittest import compare, parse, report
 
 SHIPPED = library.rules(None)
@@ -25,6 +27,25 @@ CASES = [c for c in parse(case_files([])) if c.whole]
 def test_the_librarys_tests_of_readings_and_events_pass(case: Case) -> None:
     result = compare(case, Runner(SHIPPED).run(case))
     assert result.passed, report([result])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.rules[0]}: {c.name}"[:60])
+def test_each_of_them_fails_for_a_broken_rule(case: Case) -> None:
+    broken = {how: rule for name in case.rules for how, rule in mutants(SHIPPED[name])}
+    first = ["never"] if case.expect else ["always, whatever explains it", "always"]
+    likely = [how for how in first if how in broken]
+    for how in [*likely, *(h for h in broken if h not in likely)]:
+        others = [rule for rule in SHIPPED if rule.name != broken[how].name]
+        if not compare(case, Runner(rule_set([broken[how], *others])).run(case)).passed:
+            return
+    pytest.fail("it passes however its rules are broken")
+
+
+def test_every_way_of_breaking_the_library_fails_a_test() -> None:
+    """`gridwarden rules test --mutate`, as in the README."""
+    done = CliRunner().invoke(command, ["test", "--mutate"], standalone_mode=False)
+    assert done.return_value == 0, done.output
+    assert re.search(r"^\d{3} broken rules, \d{3} noticed, 0 not$", done.output, re.M)
 
 
 TEXTS = """
@@ -171,7 +192,7 @@ def test_the_rules_beside_the_tests_are_meant(tmp_path: Path) -> None:
     file = write(tmp_path, "[[{at: 7h10m7s}]]")
     for path in (file, tmp_path, tmp_path / "tests"):
         done = CliRunner().invoke(command, ["test", str(path)], standalone_mode=False)
-        assert (done.return_value, done.output) == (0, "1 tests, 1 passed, 0 failed\n")
+        assert (done.return_value, done.output) == (0, "1 test, 1 passed, 0 failed\n")
 
 
 def test_a_failure_says_what_was_wanted_and_what_came(tmp_path: Path) -> None:

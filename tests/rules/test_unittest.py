@@ -181,6 +181,7 @@ def test_nothing_expected() -> None:
 def test_alerts_of_the_time_before_and_of_other_rules_do_not_count() -> None:
     case = one(**{"from": "4h"})
     assert compare(case, [change("firing", 3), change("resolved", 5)]).passed
+    assert not compare(case, [change("firing", 3)]).passed, "it fires all through the test"
     assert compare(one(), [change("firing", 3, rule="other")]).passed
 
 
@@ -194,19 +195,24 @@ def test_the_difference_is_readable() -> None:
         "      got     firing red at 5h (2026-03-02 05:00)\n"
         "      wanted  zh: … 静默9小时 …\n"
         "      got     zh: 已静默\n"
-        "1 tests, 0 passed, 1 failed"
+        "1 test, 0 passed, 1 failed"
     )
 
 
 def test_junit_can_be_read() -> None:
     case = one(expect=expected({"at": "3h"}))
-    results = [compare(case, []), Result(case, ())]
+    results = [compare(case, []), Result(case, (), 1.5)]
     root = ET.fromstring(junit_xml(results).split("\n", 1)[1])
     (suite,) = root
-    assert suite.attrib == {"name": "t.yaml", "tests": "2", "failures": "1", "errors": "0"}
+    sums = {"tests": "2", "failures": "1", "errors": "0", "skipped": "0", "time": "1.500"}
+    assert suite.attrib == {"name": "t.yaml", **sums}
+    assert {k: root.attrib[k] for k in sums} == sums
     failed, passed = suite
     assert len(passed) == 0
     assert failed[0].tag == "failure"
+    assert failed[0].attrib["message"] == (
+        "a-rule · home: wanted firing at 3h (2026-03-02 03:00); got nothing"
+    )
     assert "wanted  firing at 3h" in (failed[0].text or "")
 
 
