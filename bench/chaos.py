@@ -191,7 +191,7 @@ def rebalance(city: City, golden: Golden) -> None:
         city.start(name)
     city.produce(golden.logs, 0, 0.2)
     city.wait(lambda at: all(at[s] > 0.15 * len(golden.logs[s]) for s in at), 300)
-    load = Load(city, golden.logs, 0.2, 200)
+    load = Load(city, golden.logs, 0.2, 130)
     with Pauses(city) as pauses:
         load.start()
         time.sleep(8)

@@ -242,7 +242,7 @@ def calls(store: Store, url: str, places: list[str], seconds: float) -> list[flo
         time.sleep(0.1)
     over.set()
     looking.join()
-    assert set(sent) == set(seen), f"{len(set(sent) - set(seen))} calls have no task"
+    assert set(sent) <= set(seen), (len(set(sent) - set(seen)), sorted(seen)[:5], sorted(sent)[:5])
     return [seen[p] - sent[p] for p in sent]
 
 
