@@ -263,7 +263,8 @@ def print_summary(result: ReplayResult, *, stdout_taken: bool, hint: bool = True
     console.print(rules)
     total = sum(c.rows for c in result.counts.values())
     rate = total / result.seconds if result.seconds else 0.0
-    console.print(say("done", rows=total, seconds=result.seconds, rate=rate), highlight=False)
+    if hint or result.finished:  # a demo that people watched was as fast as they
+        console.print(say("done", rows=total, seconds=result.seconds, rate=rate), highlight=False)
     if result.resumed_at is not None:
         console.print(say("resumed", rows=result.resumed_at), highlight=False)
     if hint and not result.finished:
