@@ -160,7 +160,7 @@ TEST: Final = Record(
     {
         "name": Entry(Words("what it shows", most=200), "What it shows.", required=True),
         **_COMMON,
-        "from": Entry(_TIME, "Alerts raised before are not compared."),
+        "from": Entry(_TIME, "Alerts raised before are not compared, unless they fire to the end."),
         "until": Entry(_TIME, "Until when time goes on without data; default: end of the series."),
         "meters": Entry(
             Table(_METER, ID, "an id"), "Meters by id: a test of the whole engine, as events alone."

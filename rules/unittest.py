@@ -152,10 +152,10 @@ def report(results: Sequence[Result]) -> str:
 
 def junit_xml(results: Sequence[Result]) -> str:
     """Return the outcome of a run as JUnit XML, one suite per file."""
-    root = ET.Element("testsuites", name="gridwarden rules test", **_sums(results))
+    root = ET.Element("testsuites", {"name": "gridwarden rules test", **_sums(results)})
     for file in sorted({result.case.file for result in results}):
         mine = [result for result in results if result.case.file == file]
-        suite = ET.SubElement(root, "testsuite", name=file, **_sums(mine))
+        suite = ET.SubElement(root, "testsuite", {"name": file, **_sums(mine)})
         for result in mine:
             case = ET.SubElement(
                 suite, "testcase", classname=",".join(result.case.rules), name=result.case.name,
