@@ -224,9 +224,6 @@ class Replayed:
         How the rows of each source ended.
     budgets : mapping of str to BudgetUse
         False alerts a subject-year that each rule was allowed and used.
-    alerts : pyarrow.Table
-        One row an alert: ``alert_id, rule, subject_id, place, level, onset, raised_at, ended_at,
-        state, evidence, p_value, reason_en, reason_zh``.
     kind : {"pandas", "polars", "arrow"}
         What :meth:`to_frame` gives.
     """
@@ -238,6 +235,8 @@ class Replayed:
     kind: Kind
     warnings: tuple[str, ...] = ()
     alerts: pa.Table = field(init=False)
+    """One row an alert: ``alert_id, rule, subject_id, place, level, onset, raised_at, ended_at,
+    state, evidence, p_value, reason_en, reason_zh``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "alerts", _alerts(self.lines))
