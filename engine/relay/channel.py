@@ -63,7 +63,7 @@ def delay_s(key: str, attempts: int, base_s: float = BASE_S, longest_s: float = 
     """Return how long to wait after so many failed attempts: doubling, half of it by the key.
 
     >>> [round(delay_s("task:t-1:0", n)) for n in range(4)]
-    [3, 6, 20, 32]
+    [3, 8, 19, 20]
     """
     digest = hashlib.sha256(f"{key}\x1f{attempts}".encode()).digest()
     share = int.from_bytes(digest[:4], "big") / 2**32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +18,18 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from connectors.files import EVENTS
+from connectors.people import CONTACTS, WORKERS
+from connectors.tables import PLACES
 from engine.simulate.config import SimulationError
 from engine.simulate.feeds import EventRow
 from engine.simulate.layout import Meter, Subject
 
 NS = 1_000_000_000
 FORMATS = ("csv", "csv.gz", "parquet")
+_HEADS = {
+    table.what: (*table.required, *table.optional) for table in (EVENTS, CONTACTS, WORKERS, PLACES)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class TownData:
             self._write_readings(paths["readings"])
             for name, rows in self._tables().items():
                 paths[name] = folder / f"{name}.csv"
-                pa_csv.write_csv(_table(rows), paths[name])
+                pa_csv.write_csv(_table(rows, _HEADS.get(name, ())), paths[name])
             paths["truth"] = folder / "truth.ndjson"
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in self.truth]
             paths["truth"].write_text("".join(lines), encoding="utf-8")
@@ -160,8 +167,11 @@ class TownData:
         }
 
 
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows) if rows else pa.table({})
+def _table(rows: list[dict[str, Any]], heads: Sequence[str]) -> pa.Table:
+    """Return rows as a table; one without rows still says what its columns would be."""
+    if rows:
+        return pa.Table.from_pylist(rows)
+    return pa.table({head: pa.array([], pa.string()) for head in heads})
 
 
 def _offset_ns(timezone: str, at_ns: int) -> int:

@@ -1,6 +1,6 @@
 """Changes planted into real records, to see how soon a detector finds them.
 
-``bench/quality`` cuts its collapses with the same hands.
+``bench/quality`` plants its own, into files that the whole engine reads.
 """
 
 from __future__ import annotations

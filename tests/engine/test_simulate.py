@@ -353,3 +353,12 @@ def test_command_prints_paths_only(tmp_path):
     result = CliRunner().invoke(simulate, ["--out", str(tmp_path / "o"), "--config", str(config)])
     assert result.exit_code == 3
     assert "elderly must be >= 0" in result.stderr.replace("\n", " ")
+
+
+def test_tables_without_rows_still_say_their_columns(demo, tmp_path):
+    paths = dataclasses.replace(demo, events=[], contacts=[]).write(
+        tmp_path, readings_format="parquet"
+    )
+    heads = {name: paths[name].read_text().split("\n", 1)[0] for name in ("events", "contacts")}
+    assert heads["events"].replace('"', "").startswith("event_id,ts,kind")
+    assert heads["contacts"].replace('"', "").startswith("subject_id,order,relation,phone")
