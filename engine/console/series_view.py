@@ -88,8 +88,10 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 def _curve(series: Series, facts: dict[str, Any]) -> Curve:
     threshold = facts.get(_THRESHOLDS.get(series.utility, ""))
-    # The detectors of homes think in hours; a chart in the meter's own slots.
-    per_slot = series.interval_s / 3_600 if series.interval_s < 3_600 else 1.0
+    # What an hour of water or gas must exceed, a chart shows in the meter's own slots. Of electricity
+    # the detectors see the highest slot of an hour: its threshold is of one slot already.
+    hourly = series.utility != "electricity" and series.interval_s < 3_600
+    per_slot = series.interval_s / 3_600 if hourly else 1.0
     sign = float(threshold) * per_slot if isinstance(threshold, int | float) else None
     elapsed = series.from_ns + np.arange(len(series.values)) * series.interval_s * NS
     past = series.values[elapsed < series.newest_ns]
