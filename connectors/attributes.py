@@ -32,16 +32,20 @@ class Attributes:
     ({'floor': 3}, 2)
     """
 
-    code: NDArray[np.int32]
-    """Index into `distinct`, shape (n,)."""
+    code: NDArray[np.unsignedinteger[Any]]
+    """Index into `distinct`, shape (n,), in as few bytes as that takes."""
     distinct: tuple[Mapping[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        narrow = self.code.astype(np.min_scalar_type(max(len(self.distinct) - 1, 0)))
+        object.__setattr__(self, "code", narrow)
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> Attributes:
         """Return the column of these rows."""
         found: dict[str, int] = {"{}": 0}
         distinct: list[Mapping[str, Any]] = [{}]
-        code = np.zeros(len(rows), np.int32)
+        code = np.zeros(len(rows), np.uint32)
         for i, row in enumerate(rows):
             key = json.dumps(row, sort_keys=True)
             if key not in found:
@@ -59,7 +63,9 @@ class Attributes:
     def take(self, rows: NDArray[Any]) -> Attributes:
         """Return the column of some rows, with only what they need."""
         used, code = np.unique(np.append(0, self.code[rows]), return_inverse=True)
-        return Attributes(code[1:].astype(np.int32), tuple(self.distinct[i] for i in used.tolist()))
+        return Attributes(
+            code[1:].astype(np.uint32), tuple(self.distinct[i] for i in used.tolist())
+        )
 
     def where(self, holds: Callable[[Mapping[str, Any]], bool]) -> NDArray[np.bool_]:
         """Return for which rows a condition on their attributes holds, shape (n,)."""

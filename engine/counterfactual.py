@@ -23,8 +23,6 @@ MOST_METERS = 40
 """Longest list of meters in one counterfactual; above it, an announced cut says the same."""
 SLOW_D = 200
 """Days after the alert that a counterfactual of a slow change covers: such episodes go on for months."""
-STEP_BACK_L = 150.0
-"""Use in an hour (l) that a register may be told to have counted earlier without looking replaced."""
 
 
 class Counterfactuals:
@@ -67,15 +65,31 @@ class Counterfactuals:
         amount = 3.0 * self._threshold(meter, facts)
         if self.shard.registry.meters.register[meter] and raised.change.at_ns % (3600 * NS):
             # A late reading tipped it, by what it said of the hours since the one before.
-            return self._higher(meter, amount * max(float(facts.get("silent_hours", 1)), 1.0))
+            return self._sooner(meter, raised.life.onset_ns // NS, amount)
         return self._use(meter, end_s - 3600, end_s, amount)
 
-    def _higher(self, meter: int, amount: float) -> list[dict[str, Any]]:
-        """Return a register's newest reading, higher by an amount."""
-        intake = self.shard.intake
-        level, at_ns = float(intake.last_value[meter]), int(intake.last_ns[meter])
-        more = min(amount, STEP_BACK_L) / float(self.shard.registry.meters.scale[meter])
-        return [self._reading(meter, at_ns // NS, level + more)]
+    def _sooner(self, meter: int, onset_s: int, amount: float) -> list[dict[str, Any]]:
+        """Return use soon after the reading before the newest one, within the silence."""
+        intake, registry = self.shard.intake, self.shard.registry
+        at = int(intake.place[meter])
+        c, register = intake.classes[registry.meters.class_index[meter]], intake.registers[at]
+        first = int(c["buffer_at"]) + (at - int(c["first_register"])) * int(c["buffer_len"])
+        kept = intake.kept[first : first + int(register["count"])]
+        if len(kept) < 2:
+            return self._use(meter, onset_s + 3600, onset_s + 7200, amount)
+        before = int(kept["stamp"][-2])
+        # Inside one hour, and not the one in which life was seen last.
+        used_s = max(before, onset_s + 3600) + 120
+        if not 60 <= used_s % 3600 < 3540:
+            used_s += 120
+        level = float(kept["level"][-2])
+        more = level + amount / float(registry.meters.scale[meter])
+        return [
+            self._reading(meter, used_s - 60, level),
+            self._reading(meter, used_s, more),
+            # The hour is known to the end: behind it the register gives back what it was told.
+            self._reading(meter, used_s // 3600 * 3600 + 3601, more),
+        ]
 
     def _plainest(self, watch: Watch, row: int) -> int | None:
         """Return the meter whose use can be told otherwise by the fewest readings.

@@ -50,7 +50,7 @@ class Subjects:
     zone: NDArray[np.uint8]
     attrs: Attributes
     lat: NDArray[np.float32]
-    """Degrees north; NaN where not known."""
+    """Degrees north; NaN where not known; empty if it is known of nobody."""
 
     def __len__(self) -> int:
         return len(self.subject_id)
@@ -123,7 +123,8 @@ class Registry:
         take = pa.array(rows)
         self.kinds, self.zones = list(table.kinds), list(table.zones)
         said = np.array([_number(attrs.get("lat")) for attrs in table.attrs.distinct])
-        lat = said[table.attrs.code]
+        lat = np.where(np.isfinite(said[table.attrs.code]), said[table.attrs.code], table.lat)
+        known = np.isfinite(lat).any()
         return Subjects(
             subject_id=table.subject_id.take(take),
             kind=table.kind[rows],
@@ -131,7 +132,7 @@ class Registry:
             community=community[rows],
             zone=table.zone[rows],
             attrs=table.attrs.take(rows),
-            lat=np.where(np.isfinite(lat), lat, table.lat)[rows].astype(np.float32),
+            lat=lat[rows].astype(np.float32) if known else np.zeros(0, np.float32),
         )
 
     def _load_meters(self, table: MetersTable) -> Meters:
@@ -189,7 +190,8 @@ class Registry:
 
     def attrs(self, row: int) -> Mapping[str, Any]:
         """Return a subject's attributes."""
-        attrs, lat = self.subjects.attrs[row], float(self.subjects.lat[row])
+        attrs = self.subjects.attrs[row]
+        lat = float(self.subjects.lat[row]) if len(self.subjects.lat) else np.nan
         return attrs if "lat" in attrs or np.isnan(lat) else {**attrs, "lat": round(lat, 6)}
 
     def kind(self, row: int) -> str:
