@@ -78,14 +78,12 @@ class Counterfactuals:
         if len(kept) < 2:
             return self._use(meter, onset_s + 3600, onset_s + 7200, amount)
         before = int(kept["stamp"][-2])
-        # Inside one hour, and not the one in which life was seen last.
-        used_s = max(before, onset_s + 3600) + 120
-        if not 60 <= used_s % 3600 < 3540:
-            used_s += 120
+        # At once, before an hour without use is over; but not in the one in which life was last seen.
+        used_s = max(before, onset_s + 3600) + 20
         level = float(kept["level"][-2])
         more = level + amount / float(registry.meters.scale[meter])
         return [
-            self._reading(meter, used_s - 60, level),
+            self._reading(meter, used_s - 10, level),
             self._reading(meter, used_s, more),
             # The hour is known to the end: behind it the register gives back what it was told.
             self._reading(meter, used_s // 3600 * 3600 + 3601, more),
