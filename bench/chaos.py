@@ -246,7 +246,9 @@ def servers(city: City, golden: Golden, running: list[Server], seconds: float) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["kills", "rebalance", "servers"])
+    parser.add_argument(
+        "part", choices=["kills", "rebalance", "servers"], nargs="?", default="kills"
+    )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--seconds", type=float, default=30.0)

@@ -15,6 +15,7 @@ BENCHES = {
     "latency": ("bench.latency", "From arrival to task while readings pour in."),
     "storm": ("bench.storm", "Many alerts at once, beside a quiet day."),
     "soak": ("bench.soak", "Whether memory stays flat over a month."),
+    "recovery": ("bench.chaos", "Workers and servers killed under load: nothing lost or doubled."),
     "peers": ("bench.peers", "What a reading costs and buys, beside other tools."),
     "nab": ("bench.nab", "Numenta Anomaly Benchmark, beside the published figures."),
     "homes": ("bench.quality.judged", "Collapses cut into real homes, through the whole engine."),
