@@ -8,12 +8,11 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import pytest
+import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.api.kit import ROLES, Site
 
-schemathesis = pytest.importorskip("schemathesis")
 SKIPPED = ("stream", "sign_out", "oidc_start", "oidc_callback")
 """What never ends, or ends the session that asks."""
 

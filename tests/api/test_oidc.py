@@ -20,7 +20,6 @@ from engine.config import OidcConfig
 from engine.console.oidc import Provider
 from tests.api.kit import Site, a_site
 
-pytest.importorskip("authlib")
 ISSUER = "https://id.test"
 
 

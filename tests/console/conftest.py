@@ -62,7 +62,10 @@ def built() -> Path:
 @pytest.fixture(scope="session")
 def browser(built: Path) -> Iterator[Any]:
     """One Chromium for all tests of a worker; every test has a profile of its own."""
-    playwright = pytest.importorskip("playwright.sync_api")
+    try:
+        import playwright.sync_api as playwright
+    except ImportError:
+        missing("playwright is not installed")
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         missing("Chromium not found on the path")
