@@ -40,7 +40,8 @@ from engine.store import Store
 from tests.city import running
 
 KEY = "bench"
-INTERVAL_S = 5
+EVERY_S = 5
+"""Every meter's register is read so often; slots have 15 minutes, as a district's meters have."""
 PUSHES = 10
 """Bodies a second."""
 
@@ -104,7 +105,7 @@ def a_city(
 
 
 class Push(threading.Thread):
-    """Sends every meter's reading of each slot, evenly over the slot."""
+    """Reads every meter every few seconds, evenly over them; the registers only grow."""
 
     def __init__(self, url: str, ids: pa.Array) -> None:
         super().__init__(daemon=True)
@@ -117,17 +118,19 @@ class Push(threading.Thread):
             trust_env=False,
         )  # fmt: skip
         n, beat = len(self.ids), 0
-        per = n // (INTERVAL_S * PUSHES)
+        per = n // (EVERY_S * PUSHES)
+        level = np.random.default_rng(1).integers(1_000, 90_000, n).astype(np.float64)
         began = time.time()
         while not self.stop.is_set():
-            at = beat % (INTERVAL_S * PUSHES) * per
+            at = beat % (EVERY_S * PUSHES) * per
             ids = self.ids.slice(at, per)
-            slot = int((began + beat / PUSHES) // INTERVAL_S * INTERVAL_S)
+            level[at : at + per] += 0.01
+            second = int(began + beat / PUSHES)
             batch = pa.record_batch(
                 {
                     "meter_id": ids,
-                    "ts": pa.array(np.full(len(ids), slot * 10**9), pa.timestamp("ns", "UTC")),
-                    "value": pa.array(np.full(len(ids), 0.01)),
+                    "ts": pa.array(np.full(len(ids), second * 10**9), pa.timestamp("ns", "UTC")),
+                    "value": pa.array(level[at : at + per]),
                 }
             )
             sink = pa.BufferOutputStream()
@@ -151,10 +154,8 @@ def latency(rate: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory(prefix="gridwarden-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        meters = rate * INTERVAL_S
-        tables = generate_load(
-            folder / "load", meters, 1, 0.1, kind="interval", interval_s=INTERVAL_S
-        )
+        meters = rate * EVERY_S
+        tables = generate_load(folder / "load", meters, 1, 0.1)
         ids = pq.read_table(tables["meters"], columns=["meter_id"])["meter_id"].combine_chunks()
         places = pq.read_table(tables["subjects"], columns=["place"])["place"].unique().to_pylist()
         with (

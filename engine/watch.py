@@ -517,7 +517,8 @@ class Watch:
         for i, link in enumerate(self.links):
             if link.counter is not None:
                 arrays |= {f"counter/{i}/{k}": v for k, v in link.counter.snapshot().items()}
-        return header, arrays
+        # Copies: a snapshot is written while the shard goes on.
+        return header, {name: array.copy() for name, array in arrays.items()}
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over :meth:`snapshot`'s values."""

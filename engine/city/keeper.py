@@ -4,7 +4,8 @@ The order in which things become durable:
 
 1. What the shard counted on an event-day, and the lines about alerts, with how far the log was
    fed: each in a transaction that checks the shard's epoch.
-2. Only then a snapshot that covers it, made current by compare-and-swap under the same epoch.
+2. Only then a snapshot that covers it, made current by compare-and-swap under the same epoch. The
+   shard's time goes into copying its state; the copy is written beside it.
 
 Offsets in Kafka are for people to look at. Whoever takes the shard goes on from the snapshot; the
 lines that it says again are known by their ids and bodies. A worker that lost its shard and does
@@ -13,9 +14,10 @@ not know it (stopped, cut off) finds the epoch raised: it publishes nothing and 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -40,8 +42,17 @@ LINES_HELD = 50_000
 """So many lines may wait for a store that is down; then the shard takes nothing more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A shard's state at one offset of its log, copied: the shard goes on while it is written."""
+
+    offset: int
+    header: str
+    arrays: Mapping[str, NDArray[Any]]
+
+
 class Keeper:
-    """A shard while a worker holds it; all calls from one thread at a time.
+    """A shard while a worker holds it; all calls from one thread at a time, but :meth:`write`.
 
     Parameters
     ----------
@@ -235,19 +246,52 @@ class Keeper:
         StoreError
             As :meth:`commit`.
         """
+        capture = self.capture()
+        return capture is not None and self.install(self.write(capture))
+
+    def capture(self) -> Capture | None:
+        """Commit, and copy the state: what a snapshot takes of the shard's time.
+
+        Returns None where there is nothing to save.
+
+        Raises
+        ------
+        StoreError
+            As :meth:`commit`.
+        """
         self.commit()
         if self._rows_done or self.host.clock_ns is None:
-            return False
+            return None
         head, arrays = self.host.snapshot()
-        header: dict[str, Any] = {"host": head, "next": self.next}
         self.saved_at = time.monotonic()
+        # The header is made of live dicts: as text it is a copy.
+        return Capture(self.next, json.dumps({"host": head, "next": self.next}), arrays)
+
+    def write(self, capture: Capture) -> SnapshotRef | None:
+        """Write a copy; on any thread, the shard may go on meanwhile. None if there is no room."""
         try:
-            ref = self.folder.write(self.name, self.epoch, self.next, header, arrays)
+            ref = self.folder.write(
+                self.name, self.epoch, capture.offset, json.loads(capture.header), capture.arrays
+            )
         except SnapshotFileError as error:
             self.problem = str(error)
             log.error("snapshot_not_written", shard=self.shard, problem=str(error))
-            return False
+            return None
         self.problem = None
+        return ref
+
+    def install(self, ref: SnapshotRef | None) -> bool:
+        """Make what was written the current snapshot.
+
+        Raises
+        ------
+        StaleEpoch
+            If another worker has taken the shard: it stays what it is, a file.
+        StoreError
+            If the store cannot be reached; try again.
+        """
+        if ref is None:
+            return False
         self.store.save_snapshot(self.name, self.epoch, self._current, ref)
         self._current = ref
         self.saved_bytes = ref.nbytes

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -20,12 +21,12 @@ import structlog
 
 from engine import library
 from engine.city.district import District
-from engine.city.keeper import Keeper
+from engine.city.keeper import Capture, Keeper
 from engine.city.refused import RefusedRows
 from engine.city.wire import WireError
 from engine.language import calendar_unknown
 from engine.shard import ShardError
-from engine.snapshot import SnapshotFileError
+from engine.snapshot import SnapshotFileError, SnapshotRef
 from engine.snapshot_store import SnapshotsAway, open_snapshots
 from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError
 
@@ -34,6 +35,8 @@ T = TypeVar("T")
 RETRY_S = 0.5
 COMMIT_S = 2.0
 """A shard without lines is committed so often: people see its clock."""
+WRITING_SHARE = 0.2
+"""Of a core, at most, goes into writing snapshots: large states are saved less often."""
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class Bench:
     expected: int = 0
     """Offset of the message that must come next."""
     committed_at: float = 0.0
+    saving: Future[SnapshotRef | None] | None = None
+    """Its snapshot that is being written."""
 
 
 class Workshop:
@@ -86,6 +91,8 @@ class Workshop:
         self.longest_turn_s = 0.0
         self._peopled = set(district.routing.peopled)
         self._thread = ThreadPoolExecutor(1, "shards")
+        self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._writer_free_at = 0.0
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
@@ -166,6 +173,8 @@ class Workshop:
 
     async def close(self) -> None:
         """Save all shards, so that whoever takes them need not repeat, and close the store."""
+        # Two writers of one snapshot would share its temporary file.
+        await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
         for bench in list(self.benches.values()):
             if bench.keeper is not None and not bench.stopped and bench.lost_at is None:
                 await self._in_thread(bench.keeper.hand_back)
@@ -224,6 +233,8 @@ class Workshop:
             ):
                 bench.waiting.clear()
                 continue
+            if not self._due(bench):
+                continue
             room = self.config.buffered_blocks
             batch = [bench.waiting.popleft() for _ in range(min(room, len(bench.waiting)))]
             left = await self._in_thread(self._turn, bench, batch)
@@ -231,6 +242,29 @@ class Workshop:
                 bench.waiting.extendleft(reversed(left))
             moved |= len(left) < len(batch)
         return moved
+
+    def _due(self, bench: Bench) -> bool:
+        """Return whether a shard has anything to do; most have nothing most of the time."""
+        keeper = bench.keeper
+        assert keeper is not None
+        now = time.monotonic()
+        return bool(
+            bench.waiting
+            or keeper.lines_waiting
+            or (bench.saving is not None and bench.saving.done())
+            or (keeper.next > keeper.committed and now - bench.committed_at > COMMIT_S)
+            or self._may_save(bench, now)
+        )
+
+    def _may_save(self, bench: Bench, now: float) -> bool:
+        keeper = bench.keeper
+        assert keeper is not None
+        return (
+            bench.saving is None
+            and keeper.next > 0
+            and now - keeper.saved_at > self.config.save_every_s
+            and now >= self._writer_free_at
+        )
 
     def _turn(self, bench: Bench, batch: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """One shard's turn: some messages, one commit, perhaps a snapshot; return what is left."""
@@ -250,8 +284,11 @@ class Workshop:
             ):
                 keeper.commit()
                 bench.committed_at = now
-            if keeper.next > 0 and now - keeper.saved_at > self.config.save_every_s:
-                keeper.save()
+            if bench.saving is not None and bench.saving.done():
+                keeper.install(bench.saving.result())
+                bench.saving = None
+            elif self._may_save(bench, now):
+                self._begin_saving(bench, keeper)
             self.store_problem = None
         except StaleEpoch as error:
             bench.lost_at, bench.problem = time.monotonic(), str(error)
@@ -268,3 +305,20 @@ class Workshop:
         self.busy_s += took
         self.longest_turn_s = max(self.longest_turn_s, took)
         return batch[fed:]
+
+    def _begin_saving(self, bench: Bench, keeper: Keeper) -> None:
+        """Copy the state here and write it beside the shards' work, one shard at a time."""
+        capture = keeper.capture()
+        if capture is None:
+            self._writer_free_at = time.monotonic() + RETRY_S
+            return
+        self._writer_free_at = math.inf
+        bench.saving = self._writer.submit(self._write, keeper, capture)
+
+    def _write(self, keeper: Keeper, capture: Capture) -> SnapshotRef | None:
+        began = time.monotonic()
+        try:
+            return keeper.write(capture)
+        finally:
+            now = time.monotonic()
+            self._writer_free_at = now + (now - began) * (1 / WRITING_SHARE - 1)

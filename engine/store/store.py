@@ -387,7 +387,8 @@ class Store:
         with self.database.write() as connection:
             held = self._hold(connection, shard, epoch)
             wanted = expected.file if expected else None
-            if held.snapshot != wanted:
+            # Asked again after a connection broke: it may be current already.
+            if held.snapshot not in (wanted, new.file):
                 raise SnapshotConflict(
                     f"shard {shard!r}: current snapshot is {held.snapshot}, expected {wanted}; "
                     "another process saved one, restore from it"

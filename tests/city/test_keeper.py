@@ -109,6 +109,26 @@ def test_whoever_crashes_whenever_nothing_is_lost_doubled_or_changed(
     assert states(street) == golden_states
 
 
+def test_a_snapshot_written_while_the_shard_goes_on_is_of_the_moment_it_was_copied(
+    town: Path, district: District, logs: list[list[bytes]], tmp_path: Path
+) -> None:
+    street = a_street(town, district, logs, tmp_path)
+    for _ in range(400):
+        street.step()
+    shard, keeper = next(iter(street.keepers.items()))
+    capture = keeper.capture()
+    assert capture is not None
+    at_once = keeper.write(capture)
+    street.run()
+    assert keeper.next > capture.offset + 100
+    later = keeper.write(capture)
+    assert at_once is not None
+    assert later == at_once
+    assert keeper.install(later)
+    assert keeper.install(later), "asked again after the connection broke"
+    assert street.take(shard).next == capture.offset
+
+
 def work_on(zombie: Keeper, log: list[bytes]) -> None:
     """Feed as if nothing had happened; at midnight there is something to tell."""
     while zombie.feed(zombie.next, log[zombie.next]):
