@@ -224,6 +224,19 @@ class NotifyConfig(_Frozen):
     per_minute: int = Field(6, ge=1, description="More than that are gathered into one message.")
 
 
+class PushConfig(_Frozen):
+    """Waking gridworkers' phones by their makers' push services (Web Push; extra `push`)."""
+
+    key: SecretStr = Field(
+        description="VAPID private key: PEM, or base64url; `vapid --gen` makes one."
+    )
+    contact: str = Field(
+        pattern=r"^(mailto:|https://)",
+        description="Where a push service can reach the operator, such as mailto:duty@example.org.",
+    )
+    levels: tuple[str, ...] = ("red", "orange", "yellow", "blue")
+
+
 class RelayConfig(_Frozen):
     """Who is told of alerts and tasks, and how; see README.md, “Telling others”."""
 
@@ -236,8 +249,9 @@ class RelayConfig(_Frozen):
     kafka: bool = Field(False, description="CloudEvents to PREFIX.alerts and PREFIX.tasks.")
     webhooks: Mapping[str, WebhookConfig] = Field(default_factory=dict)
     notify: Mapping[str, NotifyConfig] = Field(default_factory=dict)
+    push: PushConfig | None = None
     networks: tuple[str, ...] = Field(
-        (), description="Private networks that webhooks may reach, such as 10.1.0.0/16."
+        (), description="Private networks that webhooks and push may reach, such as 10.1.0.0/16."
     )
     heartbeat: SecretStr | None = Field(
         None, description="URL called once a minute while all shards move: a dead-man's switch."
@@ -251,7 +265,7 @@ class RelayConfig(_Frozen):
     @property
     def anybody(self) -> bool:
         """Whether anybody is to be told."""
-        return bool(self.redis or self.kafka or self.webhooks or self.notify)
+        return bool(self.redis or self.kafka or self.webhooks or self.notify or self.push)
 
 
 class TrialConfig(_Frozen):

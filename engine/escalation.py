@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from engine.config import ConsoleConfig
 from engine.store import Store
 from engine.store.access import FencedError, Lease, fence
-from engine.store.marks import last_sweep, mark_tasks, remind, sweep
+from engine.store.marks import ask, last_sweep, mark_tasks, remind, sweep
 
 LEASE = "escalation"
 LEASE_S = 30.0
@@ -78,7 +78,7 @@ class Escalator:
         try:
             ticked = self._store.tasks.tick(now_ns, guard=guard)
             marked = mark_tasks(database, now_ns, guard)
-            reminded = remind(database, now_ns, guard)
+            reminded = remind(database, now_ns, guard) + ask(database, now_ns, guard)
             self._sweep(now_ns, guard)
         except FencedError:
             self._lease = None

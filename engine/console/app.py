@@ -28,6 +28,7 @@ from engine.console.routes import (
     oidc,
     people,
     photos,
+    push,
     quality,
     registers,
     reports,
@@ -68,7 +69,7 @@ HEADERS = {
 }
 MODULES = (
     session, oidc, board, stream, alerts, tasks, acts, photos, subjects, registers, rules, quality, reports,
-    people, family,
+    people, family, push,
 )  # fmt: skip
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "description": "Problem (application/problem+json)"}

@@ -390,6 +390,13 @@ class NewFamilyLink(FamilyLink):
     url: str
 
 
+class VisitAsked(Model):
+    """A visit that a family is asked about."""
+
+    task_id: str
+    day: str = Field(description="Local date of the visit.")
+
+
 class FamilyState(Model):
     """What a family's page shows: nothing personal."""
 
@@ -399,6 +406,19 @@ class FamilyState(Model):
     longest_days: int
     zone: str
     message: Text
+    ask: VisitAsked | None = Field(description="Last visit nobody was asked about, or null.")
+
+
+class PushInfo(Model):
+    """Whether phones can be woken."""
+
+    key: str | None = Field(description="VAPID public key (base64url); null: the site wakes none.")
+
+
+class PushState(Model):
+    """A phone that is woken."""
+
+    subscription_id: str
 
 
 class Health(Model):

@@ -106,6 +106,7 @@ class Console:
             config.place.widths, config.place.levels, config.place.shard_level
         )
         self.oidc = None if config.console.oidc is None else Provider(config.console.oidc)
+        self.push_key = _push_key(config)
         self.rehearsals = Rehearsals(store, config, history or (lambda: dropped(config)))
         self._lock = threading.Lock()
         self._names: tuple[float, Mapping[str, PlaceRow], Mapping[str, Worker]] | None = None
@@ -259,3 +260,12 @@ _ROLES = {
     "street": ("街道", "Street"),
     "department": ("部门", "Department"),
 }
+
+
+def _push_key(config: Config) -> str | None:
+    """Return what phones subscribe with, where the site wakes any."""
+    if config.relay.push is None:
+        return None
+    from engine.relay.push import public_key
+
+    return public_key(config.relay.push)

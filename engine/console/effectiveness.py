@@ -50,6 +50,8 @@ def effectiveness(
         if row.action == "close"
         and (rating := msgspec.json.decode(row.detail).get("satisfaction")) is not None
     }
+    # What the family said itself counts before what was noted for it.
+    ratings |= console.store.ratings.of(task.task_id for task in tasks)
 
     def row_of(key: str, label: Text, some: Iterable[Task]) -> EffectRow:
         return _row(key, label, list(some), outcomes, reopened, ratings)

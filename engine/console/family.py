@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, update
 
 from connectors.records import Event
-from engine.console.boards import FamilyLink, FamilyState
+from engine.console.boards import FamilyLink, FamilyState, VisitAsked
 from engine.console.context import Console
 from engine.console.errors import ApiError, not_found
 from engine.console.schemas import Text
@@ -224,7 +224,34 @@ def state_of(console: Console, link: LinkRow) -> FamilyState:
         longest_days=LONGEST_DAYS,
         zone=console.zone,
         message=message,
+        ask=_asked(console, link),
     )
+
+
+def _asked(console: Console, link: LinkRow) -> VisitAsked | None:
+    found = console.store.ratings.asked(link.subject_id, console.now_ns())
+    if found is None:
+        return None
+    task_id, signed_ns = found
+    return VisitAsked(task_id=task_id, day=local(signed_ns, console.zone).date().isoformat())
+
+
+def rate(console: Console, link: LinkRow, rating: int, task_id: str | None = None) -> FamilyState:
+    """Take in how content the family is with the visit it is asked about.
+
+    Raises
+    ------
+    ApiError
+        422 if there is no such visit to rate, or another one by now.
+    """
+    found = console.store.ratings.asked(link.subject_id, console.now_ns())
+    if found is None or (task_id is not None and task_id != found[0]):
+        raise ApiError("refused", "no visit of the last 14 days waits for a rating")
+    console.store.ratings.add(
+        found[0], link.subject_id, rating, by=link.link_id, at_ns=console.now_ns()
+    )
+    used(console, link, "family_rated")
+    return state_of(console, link)
 
 
 def away(console: Console, link: LinkRow, until_ns: int) -> FamilyState:

@@ -198,6 +198,27 @@ class Away(Model):
     until: When
 
 
+class Rating(Model):
+    """What a family thinks of a visit: 1 (not content at all) to 5."""
+
+    task_id: Id
+    rating: Annotated[int, Field(ge=1, le=5)]
+
+
+class PushKeys(Model):
+    """Keys of a push subscription, base64url."""
+
+    p256dh: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{86,88}={0,2}$")]
+    auth: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{22,24}={0,2}$")]
+
+
+class PushRequest(Model):
+    """A browser's push subscription, as `PushSubscription.toJSON()` gives it."""
+
+    endpoint: Annotated[str, Field(max_length=1_000, pattern=r"^https://[!-~]+$")]
+    keys: PushKeys
+
+
 class Reply(Model):
     """A family's reply to a message, as the message gateway hands it on."""
 

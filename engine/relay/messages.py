@@ -12,6 +12,7 @@ import msgspec
 
 from engine.store import Store
 from engine.store.deliveries import Delivery
+from engine.store.ratings import PREFIX
 from engine.tasks import SYSTEM, Task, TaskEvent
 from rules.alerts import AlertChange, stamp
 
@@ -28,7 +29,14 @@ class Message(NamedTuple):
     task: Task | None = None
     event: TaskEvent | None = None
     subject_id: str | None = None
-    """Whose absence ends soon (``reminder``)."""
+    """Whose absence ends soon, or who is asked about a visit (``reminder``)."""
+
+    @property
+    def visit(self) -> str | None:
+        """Task of the visit that somebody is asked about."""
+        key = self.delivery.key
+        asks = self.delivery.topic == "reminder" and key.startswith(PREFIX)
+        return key.removeprefix(PREFIX) if asks else None
 
     @property
     def level(self) -> str | None:
@@ -113,4 +121,10 @@ def _data(message: Message) -> tuple[str, Any, str | None]:
             if event.by == SYSTEM:
                 data["why"] = event.why
         return task.state if event is None else event.action, data, task.subject_id or task.place
-    return "due", {"subject_id": message.subject_id}, message.subject_id
+    data = {"subject_id": message.subject_id}
+    visit = message.visit
+    return (
+        ("due", data, message.subject_id)
+        if visit is None
+        else ("rate", data | {"task_id": visit}, message.subject_id)
+    )

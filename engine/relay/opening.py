@@ -14,12 +14,14 @@ from engine.escalation import Escalator
 from engine.relay.channel import Channel
 from engine.relay.relay import Relay
 from engine.relay.watchman import watched
-from engine.relay.words import Words
+from engine.relay.words import LEVELS, Words
 from engine.store import Store
 from engine.trial import wall_ns_of
 
 
-def channels_of(config: Config, zone: str, wall: Callable[[], float] = time.time) -> list[Channel]:
+def channels_of(
+    config: Config, store: Store, wall: Callable[[], float] = time.time
+) -> list[Channel]:
     """Return the channels of a configuration.
 
     Raises
@@ -42,12 +44,21 @@ def channels_of(config: Config, zone: str, wall: Callable[[], float] = time.time
     if relay.notify:
         from engine.relay.notify import NotifyChannel
 
-        titles = {r.name: r.title for r in library.rules(config.rules.path, {})}
         for name, one in relay.notify.items():
-            mine = {rule: str(getattr(text, one.language)) for rule, text in titles.items()}
-            words = Words(one.language, mine, zone, config.console.url)
+            words = _words(config, one.language, store.desk.zone)
             found.append(NotifyChannel(name, one, words, wall))
+    if relay.push is not None:
+        from engine.relay.push import PushChannel
+
+        spoken = {lang: _words(config, lang, store.desk.zone) for lang in LEVELS}
+        found.append(PushChannel(relay.push, store, spoken, relay.networks, wall))
     return found
+
+
+def _words(config: Config, language: str, zone: str) -> Words:
+    rules = library.rules(config.rules.path, {})
+    titles = {rule.name: str(getattr(rule.title, language)) for rule in rules}
+    return Words(language, titles, zone, config.console.url)
 
 
 def _webhooks(relay: RelayConfig, wall: Callable[[], float]) -> list[Channel]:
@@ -69,7 +80,7 @@ def relaying(
     config: Config, store: Store, *, escalate: bool = False, always: bool = False
 ) -> Iterator[Relay | None]:
     """Run the relay of a configuration in threads, if it has any channel (or `always`)."""
-    channels = channels_of(config, store.desk.zone)
+    channels = channels_of(config, store)
     if not channels and not always:
         yield None
         return

@@ -71,6 +71,8 @@ class Words:
 
     def note(self, message: Message) -> Note | None:
         """Return what to say, or None where people need not hear of a change."""
+        if message.visit is not None:
+            return None  # asking families is their message gateway's (webhook)
         if message.subject_id is not None:
             return Note(self._pick(_ABSENCE, message).format(who=message.subject_id), "")
         task, event = message.task, message.event
@@ -79,13 +81,23 @@ class Words:
         occasion = _occasion(event.action if event else "", event.why if event else "")
         if occasion is None:
             return None
-        level = LEVELS[self.language][task.level]
-        head = f"【{level}】" if self.language == "zh" else f"[{level}] "
-        title = f"{head}{self._titles.get(task.rule, task.rule)} · {task.place}"
+        title = f"{self._head(task)}{self._titles.get(task.rule, task.rule)} · {task.place}"
         reason = task.reason_zh if self.language == "zh" else task.reason_en
         lines = [self._pick(occasion, message), reason, self._limit(task)]
         if self._link is not None:
             lines.append(f"{self._link.rstrip('/')}/m/task/{task.task_id}")
+        return Note(title, "\n".join(line for line in lines if line))
+
+    def short(self, message: Message) -> Note | None:
+        """Return what a phone may show while it is locked: no place, no person, no reason."""
+        task, event = message.task, message.event
+        if task is None or not task.open:
+            return None
+        occasion = _occasion(event.action if event else "", event.why if event else "")
+        if occasion is None or (occasion not in (_YELLOW, _RED) and not task.untaken):
+            return None  # somebody has signed meanwhile: nobody need be called
+        title = self._head(task) + self._titles.get(task.rule, task.rule)
+        lines = (self._pick(occasion, message), self._limit(task))
         return Note(title, "\n".join(line for line in lines if line))
 
     def digest(self, notes: Sequence[Note]) -> Note:
@@ -101,6 +113,10 @@ class Words:
         choices = texts[self.language]
         digest = hashlib.sha256(message.delivery.key.encode()).digest()
         return choices[(digest[0] + message.delivery.seq) % len(choices)]
+
+    def _head(self, task: Task) -> str:
+        level = LEVELS[self.language][task.level]
+        return f"【{level}】" if self.language == "zh" else f"[{level}] "
 
     def _limit(self, task: Task) -> str:
         at_ns = due(task)

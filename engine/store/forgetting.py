@@ -18,7 +18,7 @@ ERASED = "erased"
 """What stands where a name stood in what has to stay (the audit log, other people's facts)."""
 _BY_SUBJECT = (
     t.absences, t.outcomes, t.held_back, tc.family_links, tc.reminders, tc.photos, tc.silences,
-    tc.subjects,
+    tc.subjects, tc.ratings,
 )  # fmt: skip
 _BY_TASK = (t.task_events, t.task_requests, tc.task_calls, tc.task_marks, t.outcomes, tc.photos)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, select
+from sqlalchemy import Connection, Select, and_, case, delete, exists, func, literal, select
 
 from engine.book import Book
 from engine.store import desk_rows as rows
@@ -14,7 +14,8 @@ from engine.store import schema_console as tc
 from engine.store.books import audit_row
 from engine.store.database import Database, How, write
 from engine.store.questions import due_sql, mark_sql
-from engine.tasks import DUE_STEPS, OPEN, SYSTEM, Action, act, compact
+from engine.store.ratings import PREFIX
+from engine.tasks import DUE_STEPS, OPEN, SYSTEM, Action, TaskState, act, compact
 
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
@@ -93,16 +94,39 @@ def remind(database: Database, now_ns: int, guard: Guard) -> int:
         a.until_ns - a.from_ns >= LONG_NS,
         ~exists().where(r.key == a.absence_id),
     )
+    return _put(database, query, now_ns, guard)
+
+
+def ask(database: Database, now_ns: int, guard: Guard) -> int:
+    """Put into the outbox whom to ask what they think of a visit (``reminder``), each once.
+
+    Only homes with a family's link that holds: the answer comes by that link.
+    """
+    k, r, f = t.tasks.c, tc.reminders.c, tc.family_links.c
+    key = literal(PREFIX) + k.task_id
+    query = select(key.label("key"), k.subject_id).where(
+        k.state == str(TaskState.CLOSED),
+        k.signed_ns.is_not(None),
+        k.closed_ns > now_ns - DAY_NS,
+        k.subject_id.is_not(None),
+        exists().where(f.subject_id == k.subject_id, f.revoked_ns.is_(None)),
+        ~exists().where(r.key == key),
+    )
+    return _put(database, query, now_ns, guard)
+
+
+def _put(database: Database, query: Select[Any], now_ns: int, guard: Guard) -> int:
+    """Put reminders, as (key, subject), into the outbox, each once."""
     with database.read() as connection:
         found = connection.execute(query.limit(AT_ONCE)).all()
     if not found:
         return 0
     with database.write() as connection:
         guard(connection)
-        for row in found:
-            one = {"key": row.absence_id, "subject_id": row.subject_id, "at_ns": now_ns}
+        for key, subject_id in found:
+            one = {"key": key, "subject_id": subject_id, "at_ns": now_ns}
             if write(connection, tc.reminders, [one], How.NEW):
-                told = {"topic": "reminder", "key": row.absence_id, "seq": 0, "at_ns": now_ns}
+                told = {"topic": "reminder", "key": key, "seq": 0, "at_ns": now_ns}
                 write(connection, t.outbox, [told])
     return len(found)
 

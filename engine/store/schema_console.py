@@ -149,6 +149,31 @@ family_links = Table(
     comment="Links of families, by the hash of their secret.",
 )
 
+ratings = Table(
+    "ratings",
+    metadata,
+    Column("task_id", Name, primary_key=True),
+    Column("subject_id", Name, nullable=False),
+    Column("rating", Integer, nullable=False),
+    Column("by", Name, nullable=False),
+    Column("at_ns", Time, nullable=False),
+    Index(None, "subject_id"),
+    comment="How content a home was with a visit, 1 to 5, as its family's link said.",
+)
+
+push_subscriptions = Table(
+    "push_subscriptions",
+    metadata,
+    Column("subscription_id", Name, primary_key=True),
+    Column("account", Name, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("p256dh", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("seen_wall", Wall, nullable=False),
+    Index(None, "account"),
+    comment="Phones that want to be woken; of no use to anybody without the site's own key.",
+)
+
 reminders = Table(
     "reminders",
     metadata,

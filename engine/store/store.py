@@ -22,7 +22,9 @@ from engine.store.deliveries import Deliveries
 from engine.store.errors import DeterminismViolation, SnapshotConflict, StaleEpoch, StoreError
 from engine.store.feeds import Feeds
 from engine.store.people import People, Vault
+from engine.store.pushes import Pushes
 from engine.store.questions import Questions
+from engine.store.ratings import Ratings
 from engine.store.register import Register
 from engine.store.rosters import Rosters
 from engine.store.silences import Silences
@@ -91,6 +93,8 @@ class Store:
         self.questions = Questions(database)
         self.versions = Versions(database)
         self.silences = Silences(database)
+        self.pushes = Pushes(database)
+        self.ratings = Ratings(database)
         self.feeds = Feeds(database)
         self.tasks = Tasks(database, desk, self.rosters)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 import pytest
 
@@ -108,8 +109,72 @@ def test_a_reply_to_a_message_does_the_same(site: Site) -> None:
     said = gateway.api("POST", "/family/replies", json={"link": link, "text": "外出到1月8日"})
     assert said.json()["away_until"] == "2026-01-08T16:00:00Z"
     assert gateway.api("GET", "/alerts").status_code == 403  # that token does nothing else
+    closed(site)
+    rated = gateway.api("POST", "/family/replies", json={"link": link, "text": "很满意"})
+    assert rated.json()["ask"] is None
+    assert site.store.ratings.of([site.task]) == {site.task: 5}
     odd = gateway.api("POST", "/family/replies", json={"link": link, "text": "？？"})
     assert odd.json()["code"] == "refused"
+
+
+def closed(site: Site, rating: int | None = None) -> str:
+    """Have the first home's task signed for, reported and closed."""
+    worker, desk = site.client("gridworker"), site.client("dispatcher")
+    for act, body in (("sign", {}), ("report", {"kind": "safe_at_home"})):
+        done = worker.api("POST", f"/tasks/{site.task}/{act}", json=body)
+        assert done.status_code == 200, done.text
+    told = desk.api("POST", f"/tasks/{site.task}/close", json={"satisfaction": rating})
+    assert told.status_code == 200, told.text
+    return site.task
+
+
+def test_a_family_is_asked_once_what_it_thinks_of_a_visit(site: Site) -> None:
+    link, family = link_of(site), site.client()
+    assert family.api("GET", f"/family/{link}").json()["ask"] is None
+    task = closed(site)
+    asked = family.api("GET", f"/family/{link}").json()["ask"]
+    assert asked == {"task_id": task, "day": "2026-01-01"}
+    for wrong in ({"task_id": task, "rating": 6}, {"task_id": "t-another", "rating": 4}):
+        assert family.api("POST", f"/family/{link}/rating", json=wrong).status_code == 422
+    said = family.api("POST", f"/family/{link}/rating", json={"task_id": task, "rating": 4})
+    assert said.json()["ask"] is None
+    again = family.api("POST", f"/family/{link}/rating", json={"task_id": task, "rating": 1})
+    assert again.json()["code"] == "refused"
+    total = site.client("data").api("GET", "/reports/effectiveness").json()["total"]
+    assert total["satisfaction"] == 4.0
+
+
+def test_who_was_asked_at_the_door_is_not_asked_again(site: Site) -> None:
+    link = link_of(site)
+    closed(site, rating=5)
+    assert site.client().api("GET", f"/family/{link}").json()["ask"] is None
+
+
+def test_a_visit_is_not_asked_about_for_ever(site: Site) -> None:
+    link = link_of(site)
+    closed(site)
+    site.times.event_ns += 15 * DAY
+    assert site.client().api("GET", f"/family/{link}").json()["ask"] is None
+
+
+def test_the_message_gateway_hears_once_whom_to_ask(site: Site) -> None:
+    from engine.escalation import Escalator
+    from engine.relay.messages import cloud_event, read
+    from engine.store.deliveries import Delivery
+
+    store, clock = site.store, Escalator(site.store, "clock")
+    closed(site)
+    clock.turn(site.times.event_ns)
+    assert [r for r in store.outbox.pending() if r.topic == "reminder"] == []  # nobody has a link
+    link_of(site)
+    clock.turn(site.times.event_ns)
+    clock.turn(site.times.event_ns + HOUR)
+    [row] = [r for r in store.outbox.pending() if r.topic == "reminder"]
+    [message] = read(store, [Delivery(1, "c", row.topic, row.key, row.seq, row.at_ns, 0)])
+    assert message is not None
+    event = json.loads(cloud_event(message, "test"))
+    assert event["type"] == "gridwarden.reminder.rate"
+    assert event["data"] == {"subject_id": "home-1", "task_id": site.task}
 
 
 @pytest.mark.parametrize(

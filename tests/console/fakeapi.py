@@ -58,6 +58,8 @@ class Fake:
     board: dict[str, Any] | None = None
     resumed: list[str] = field(default_factory=list)
     """Behind which message each stream began."""
+    rated: list[dict[str, Any]] = field(default_factory=list)
+    push_key: str | None = None
     broken: bool = False
     """While true the stream breaks off and cannot be opened."""
 
@@ -114,6 +116,9 @@ class Fake:
                 if self.signed_in
                 else (401, problem(401, "signed_out", "请登录", "Sign in"))
             )
+        if parts[0] == "push":
+            held = {"subscription_id": "p-1"} if method == "POST" else {"ok": True}
+            return 200, {"key": self.push_key} if method == "GET" else held
         if parts[0] == "family":
             return self.family(method, parts, body)
         if not self.signed_in:
@@ -224,6 +229,9 @@ class Fake:
         if parts[1] != "good-link":
             return 404, problem(404, "not_found", "链接已失效", "This link no longer works")
         away = body.get("until") if method == "POST" and parts[2] == "away" else None
+        if method == "POST" and parts[2] == "rating":
+            self.rated.append(body)
+        visit = {"task_id": "t-0000000000000009", "day": "2026-11-18"}
         return 200, {
             "today": "2026-11-19",
             "away_until": away,
@@ -231,6 +239,7 @@ class Fake:
             "longest_days": 60,
             "zone": "Asia/Shanghai",
             "message": text("", ""),
+            "ask": None if self.rated else visit,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -191,3 +192,79 @@ def test_family_says_away_in_two_taps(console: Any) -> None:
 def test_a_family_link_that_is_gone_says_so(console: Any) -> None:
     _, page = console("/f/old-link", size=PHONE, allow="404")
     page.wait_for_selector("text=链接已失效")
+
+
+def test_family_rates_a_visit_with_one_tap(console: Any, built: Any) -> None:
+    from tests.console.test_pages import findings
+
+    fake, page = console("/f/good-link", size=PHONE)
+    page.wait_for_selector("text=11月18日 周三，网格员来过，您满意吗？")
+    assert findings(page, built) == []
+    page.click(".rate >> text=很满意")
+    page.wait_for_selector("text=谢谢，您的评价已收到")
+    assert fake.rated == [{"task_id": "t-0000000000000009", "rating": 5}]
+    assert page.query_selector(".rate") is None
+
+
+SUBSCRIBED = """
+  const held = {
+    endpoint: "https://push.example.org/send/1",
+    toJSON: () => ({ endpoint: held.endpoint, keys: { p256dh: "B".repeat(87), auth: "A".repeat(22) } }),
+    unsubscribe: () => { window.held = null; return Promise.resolve(true); },
+  };
+  PushManager.prototype.getSubscription = () => Promise.resolve(window.held ?? null);
+  PushManager.prototype.subscribe = (how) => { window.asked = how; window.held = held; return Promise.resolve(held); };
+"""
+"""A browser for tests reaches no push service; this is the part of it that answers."""
+
+
+def test_the_phone_asks_to_be_woken_and_takes_it_back(console: Any) -> None:
+    fake = Fake(role="gridworker", push_key="B" * 87)
+    _, page = phone(console, fake=fake)
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(SUBSCRIBED)
+    page.goto("/m/me")
+    page.click("button >> text=开启")
+    page.wait_for_selector("button >> text=关闭")
+    how = page.evaluate("window.asked")
+    assert how == {"userVisibleOnly": True, "applicationServerKey": "B" * 87}
+    (told,) = sent(fake, "/push")
+    assert told["body"]["endpoint"] == "https://push.example.org/send/1"
+    page.click("button >> text=关闭")
+    page.wait_for_selector("button >> text=开启")
+    assert sent(fake, "/push/p-1")[0]["method"] == "DELETE"
+
+
+def test_a_site_that_wakes_no_phone_offers_nothing(console: Any) -> None:
+    _, page = phone(console, "/m/me")
+    page.wait_for_selector("text=添加到主屏幕")
+    page.evaluate("navigator.serviceWorker.ready")
+    assert page.query_selector("text=新任务通知") is None
+
+
+def test_a_push_is_shown_and_opens_its_task(console: Any) -> None:
+    _, page = phone(console)
+    page.context.grant_permissions(["notifications"])
+    ready_offline(page)
+    cdp = page.context.new_cdp_session(page)
+    found: list[str] = []
+    cdp.on(
+        "ServiceWorker.workerRegistrationUpdated",
+        lambda e: found.extend(r["registrationId"] for r in e["registrations"]),
+    )
+    cdp.send("ServiceWorker.enable")
+    until(page, "true")
+    note = {"title": "【红色】独居老人久无动静", "body": "新任务", "tag": FIRST, "path": f"/m/task/{FIRST}", "lang": "zh", "red": True}  # fmt: skip
+    for data in (json.dumps(note), "not a note"):
+        cdp.send(
+            "ServiceWorker.deliverPushMessage",
+            {"origin": page.evaluate("location.origin"), "registrationId": found[0], "data": data},
+        )
+    shown = "navigator.serviceWorker.getRegistration('/m').then(r => r.getNotifications()).then(n => n.map(x => [x.title, x.tag, x.data]))"
+    for _ in range(100):
+        if len(page.evaluate(shown)) == 2:
+            break
+        page.wait_for_timeout(50)
+    assert sorted(page.evaluate(shown)) == sorted(
+        [[note["title"], FIRST, note["path"]], ["网格预警 · Gridwarden", "gridwarden", "/m"]]
+    )

@@ -10,11 +10,12 @@ from engine.console import family as f
 from engine.console.boards import Done, FamilyLink, FamilyState, NewFamilyLink
 from engine.console.context import Console
 from engine.console.errors import ApiError
-from engine.console.requests import Away, Reply
+from engine.console.requests import Away, Rating, Reply
 from engine.console.routes.params import Id, ns_of
 from engine.console.routes.registers import subject_for
 from engine.console.security import Allow, Here, Who, address_of, check_origin
 from engine.store.access import hash_secret
+from engine.store.ratings import read_rating
 
 router = APIRouter(tags=["family"])
 Desk = Annotated[Who, Depends(Allow("dispatcher"))]
@@ -53,6 +54,12 @@ def family_well(request: Request, console: Here, link: Secret) -> FamilyState:
     return f.well(console, _open(request, console, link))
 
 
+@router.post("/family/{link}/rating", operation_id="family_rating")
+def family_rating(request: Request, console: Here, link: Secret, body: Rating) -> FamilyState:
+    """Tell how content the family is with a visit; the first word stands."""
+    return f.rate(console, _open(request, console, link), body.rating, body.task_id)
+
+
 @router.post("/family/replies", operation_id="family_reply")
 def family_reply(
     console: Here,
@@ -63,6 +70,8 @@ def family_reply(
     if who.token is None:
         raise ApiError("forbidden", "wanted an API token with the scope 'messages'")
     row = f.open_link(console, body.link)
+    if (rating := read_rating(body.text)) is not None:
+        return f.rate(console, row, rating)
     until_ns = f.read_reply(body.text, console.now_ns(), console.zone)
     return f.well(console, row) if until_ns is None else f.away(console, row, until_ns)
 

@@ -47,13 +47,44 @@ async function sendAll(): Promise<void> {
   if (how === "offline") throw new Error("offline"); // the browser tries again later
 }
 
+// -- being woken ----------------------------------------------------------------------------------
+
+interface Note {
+  title: string;
+  body: string;
+  tag: string;
+  path: string;
+  lang: string;
+  red: boolean;
+}
+
+self.addEventListener("push", (event) => {
+  // A push that shows nothing costs the permission, so one that cannot be read shows something too.
+  const note: Note = { title: "网格预警 · Gridwarden", body: "", tag: "gridwarden", path: "/m", lang: "zh", red: false };
+  try {
+    Object.assign(note, event.data?.json());
+  } catch {
+    /* as above */
+  }
+  event.waitUntil(self.registration.showNotification(note.title, {
+    body: note.body, tag: note.tag, data: note.path, lang: note.lang === "zh" ? "zh-CN" : "en", icon: "/icon.svg", requireInteraction: note.red,
+  }));
+});
+
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  const path = (event.notification.data as string | undefined) ?? "/m";
-  event.waitUntil(
-    self.clients.matchAll({ type: "window" }).then((open) => {
-      const found = open.find((c) => new URL(c.url).pathname.startsWith("/m"));
-      return found ? found.focus().then(() => undefined) : self.clients.openWindow(path).then(() => undefined);
-    }),
-  );
+  const said = event.notification.data as string | undefined;
+  const path = said?.startsWith("/m") ? said : "/m";
+  event.waitUntil(open(path));
 });
+
+async function open(path: string): Promise<void> {
+  const pages = await self.clients.matchAll({ type: "window" });
+  const found = pages.find((c) => new URL(c.url).pathname.startsWith("/m"));
+  if (!found) {
+    await self.clients.openWindow(path);
+    return;
+  }
+  await found.focus();
+  await found.navigate(path);
+}

@@ -4,6 +4,7 @@ import { ApiError, BASE, csrf, get, query } from "./api";
 import { eventNow } from "./clock";
 import { iso } from "./format";
 import { all, db, flush, put, takeBack, wipe, type Piece } from "./outbox";
+import { look, turnOff } from "./push";
 import { ask, phase, session } from "./session";
 import { keep } from "./settings";
 import type { Page, Session, TaskDetail, TaskSummary } from "./types";
@@ -208,7 +209,7 @@ export function begin(): () => void {
     if (phase.value === "unreachable") void ask();
     void refresh();
   }, 60_000);
-  void navigator.serviceWorker?.register("/sw.js", { scope: "/m" }).catch(() => undefined);
+  void navigator.serviceWorker?.register("/sw.js", { scope: "/m" }).then(look).catch(() => undefined);
   return () => {
     removeEventListener("online", up);
     removeEventListener("offline", down);
@@ -220,6 +221,7 @@ export function begin(): () => void {
 
 /** Leave nothing of the tasks on a phone that somebody signs out of. */
 export async function leave(): Promise<void> {
+  await turnOff().catch(() => undefined);
   await wipe();
   localStorage.removeItem("gw.account");
   mine.value = null;

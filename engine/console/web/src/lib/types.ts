@@ -795,6 +795,12 @@ export interface NewFamilyLink extends FamilyLink {
   url: string;
 }
 
+export interface VisitAsked {
+  task_id: string;
+  /** Local date of the visit. */
+  day: string;
+}
+
 export interface FamilyState {
   /** Local date. */
   today: string;
@@ -803,6 +809,17 @@ export interface FamilyState {
   longest_days: number;
   zone: string;
   message: Text;
+  /** Last visit nobody was asked about, or null. */
+  ask: VisitAsked | null;
+}
+
+export interface PushInfo {
+  /** VAPID public key (base64url); null: the site wakes none. */
+  key: string | null;
+}
+
+export interface PushState {
+  subscription_id: string;
 }
 
 export interface Health {
@@ -976,6 +993,21 @@ export interface NewLink {
 
 export interface Away {
   until: string;
+}
+
+export interface Rating {
+  task_id: string;
+  rating: number;
+}
+
+export interface PushKeys {
+  p256dh: string;
+  auth: string;
+}
+
+export interface PushRequest {
+  endpoint: string;
+  keys: PushKeys;
 }
 
 export interface Reply {

@@ -4,8 +4,8 @@ import { useState } from "preact/hooks";
 import { ApiError, call } from "../lib/api";
 import { now, setClock, zone } from "../lib/clock";
 import { useData } from "../lib/data";
-import { iso, md, ms, weekday } from "../lib/format";
-import { both, t } from "../lib/i18n";
+import { iso, longDate, ms } from "../lib/format";
+import { t } from "../lib/i18n";
 import type { FamilyState } from "../lib/types";
 import { Dialog, LangSwitch } from "../parts/basics";
 import { Icon } from "../parts/icon";
@@ -22,7 +22,7 @@ export function Family({ link }: { link: string }): JSX.Element {
   if (state && zone.value !== state.zone) zone.value = state.zone;
   // The page's "today" is the event clock's: in a demo it is not the phone's.
   if (state && isoDay(now.value) !== state.today) setClock(ms(`${state.today}T09:00:00${iso(now.value).slice(19)}`));
-  const until = (at: string): string => `${md(ms(at) - 60_000)} ${weekday(ms(at) - 60_000)}`;
+  const until = (at: string): string => longDate(ms(at) - 60_000);
   const send = (what: "away" | "well", body: unknown): void => {
     setAsking(false);
     setFailed("");
@@ -39,6 +39,13 @@ export function Family({ link }: { link: string }): JSX.Element {
       </main>
     );
   }
+  const rate = (rating: number): void => {
+    setFailed("");
+    call<FamilyState>("POST", `${path}/rating`, { body: { task_id: state.ask!.task_id, rating }, anonymous: true }).then(
+      (next) => { set(next); setSaid(text.rated); },
+      (e: ApiError) => setFailed(e.status === 429 ? text.slow : e.message),
+    );
+  };
   const longest = now.value + state.longest_days * 86_400_000;
   return (
     <main class="fam">
@@ -47,6 +54,12 @@ export function Family({ link }: { link: string }): JSX.Element {
       <p class="f2">{text.sub}</p>
       {said && <div class="card" role="status"><div class="row"><Icon name="check" /><div class="sp">{said}</div></div></div>}
       {!said && state.away_until && <div class="card"><div class="row"><Icon name="luggage" /><div class="sp">{text.awayNow(until(state.away_until))}</div></div></div>}
+      {state.ask && (
+        <section class="card" aria-labelledby="rate">
+          <h2 id="rate" class="lead">{text.rate(longDate(ms(`${state.ask.day}T12:00:00${iso(now.value).slice(19)}`)))}</h2>
+          <div class="rate">{text.grades.map((label, i) => <button key={label} type="button" class="o" onClick={() => rate(i + 1)}><b aria-hidden="true">{i + 1}</b>{label}</button>)}</div>
+        </section>
+      )}
       <button type="button" class="btn pri big" onClick={() => setAsking(true)}><Icon name="luggage" />{text.away}</button>
       <button type="button" class="btn big" onClick={() => send("well", null)}><Icon name="safe" />{state.away_until ? text.home : text.well}</button>
       <p class="err" role="alert">{failed}</p>
@@ -59,7 +72,6 @@ export function Family({ link }: { link: string }): JSX.Element {
         </div>
         <label class="fl gapt"><span class="lb">{text.choose}</span><input class="field" type="date" min={isoDay(now.value)} max={isoDay(longest)} onChange={(e) => { const at = fromDay(e.currentTarget.value); if (at) send("away", { until: iso(at) }); }} /></label>
       </Dialog>
-      <span class="sr">{both({ zh: "", en: "" })}</span>
     </main>
   );
 }

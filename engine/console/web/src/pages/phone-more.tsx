@@ -5,6 +5,7 @@ import { now } from "../lib/clock";
 import { ago, hm, ms } from "../lib/format";
 import { both, t } from "../lib/i18n";
 import { act, leave, pieces, read, say } from "../lib/phone";
+import { turnOff, turnOn, wake } from "../lib/push";
 import { session, signOut } from "../lib/session";
 import type { Incident, Page, Place, TopicInfo, WorkerInfo } from "../lib/types";
 import { LangSwitch, ThemeSwitch } from "../parts/basics";
@@ -109,7 +110,11 @@ export function Grid(): JSX.Element {
 export function Me(): JSX.Element {
   const text = t();
   const account = session.value?.account;
-  const [push, setPush] = useState(() => ("Notification" in window ? Notification.permission : "denied"));
+  const [failed, setFailed] = useState("");
+  const change = (): void => {
+    setFailed("");
+    (wake.value === "on" ? turnOff() : turnOn()).catch(() => setFailed(text.phone.pushFailed));
+  };
   const out = async (): Promise<void> => {
     await leave();
     await signOut();
@@ -121,8 +126,13 @@ export function Me(): JSX.Element {
         <Unsent />
         <div class="card"><div class="row"><span class="sp">{text.shell.language}</span><LangSwitch /></div></div>
         <div class="card"><div class="row"><span class="sp">{text.settings.theme}</span><ThemeSwitch /></div></div>
-        {push !== "denied" && <div class="card"><div class="row"><span class="sp">{text.phone.push}</span>
-          {push === "granted" ? <span class="chip line">{text.settings.on}</span> : <button type="button" class="btn" onClick={() => void Notification.requestPermission().then(setPush)}>{text.settings.on}</button>}</div></div>}
+        {wake.value !== "none" && (
+          <div class="card"><div class="row">
+            <Icon name="bell" />
+            <span class="sp">{text.phone.push}<small class="f2 blk">{wake.value === "denied" ? text.phone.pushDenied : text.phone.pushNote}</small></span>
+            {wake.value !== "denied" && <button type="button" class="btn" aria-pressed={wake.value === "on"} onClick={change}>{wake.value === "on" ? text.phone.pushOff : text.phone.pushOn}</button>}
+          </div><p class="err" role="alert">{failed}</p></div>
+        )}
         <p class="note f2">{text.phone.install}</p>
         {pieces.value.length > 0 && <p class="note f2">{text.phone.unsent(pieces.value.length)}</p>}
         {session.value && <button type="button" class="btn wide" onClick={() => void out()}><Icon name="logout" />{text.act.signOut}</button>}

@@ -7,6 +7,7 @@ import { ago, hm, ms, sameDay, startOfDay, weekday } from "../lib/format";
 import { both, t } from "../lib/i18n";
 import { listen, open as openStream } from "../lib/live";
 import { act, begin, failure, listPath, listedAt, mine, online, overlay, pieces, read, refresh, say, toast, todo, undo } from "../lib/phone";
+import { wake } from "../lib/push";
 import { phase, session, simulated } from "../lib/session";
 import type { Limit, Page, TaskSummary } from "../lib/types";
 import { headline, limitStart, placeLine, stateText, stepText, unsigned } from "../lib/view";
@@ -50,7 +51,7 @@ export function Phone(): JSX.Element {
 }
 
 async function notify(task: TaskSummary): Promise<void> {
-  if (!("Notification" in window) || Notification.permission !== "granted" || !document.hidden) return;
+  if (!("Notification" in window) || Notification.permission !== "granted" || !document.hidden || wake.value === "on") return;
   const registration = await navigator.serviceWorker?.getRegistration("/m");
   const [kind, seen] = headline(task);
   // Chat robots and phones drop identical texts: place and limit make each its own.

@@ -163,7 +163,7 @@ export const zh = {
     offline: "没有网络，照常使用", offlineN: (n: number) => `${n} 份待发，连上后自动发送，不会重复`, offlineShown: (t: string) => `显示的是 ${t} 的任务`, unsent: (n: number) => `${n} 份待发`, storedAt: (t: string) => `${t} 存于本机`, waitingSignIn: "登录已过期，重新登录后自动发送",
     refused: "没有送达", understood: "知道了", signedByOther: (who: string, time: string) => `${who}已于 ${time} 签收，任务归对方，你不用再去`, closedMeanwhile: "任务已经结束，你不用再去", conflictTitle: "有人先签收了",
     reportTitle: "随手报", what: "看到了什么，几句话", category: "类别", send: "上报", where: "在哪个网格", similar: (n: number) => `附近已有 ${n} 件相似`, merge: "并入", reported: "已上报", needTopic: "先选类别",
-    myGrid: "我的网格", push: "通知", install: "添加到主屏幕，打开更快", nothing: "没有未结预警", openN: (n: number) => `未结 ${n}`, passOn: "转出原因", passWhy: ["正在别处处置", "不在岗", "路太远，来不及", "需要别的部门"], passNote: "转给副岗，需要说明原因", leaveNote: "已留单，无人应门",
+    myGrid: "我的网格", push: "新任务通知", pushNote: "有新任务、快超时或转到你手里时提醒，手机锁着也能收到；不显示姓名和地址。", pushDenied: "浏览器已禁止通知，请在系统设置里允许。", pushOn: "开启", pushOff: "关闭", pushFailed: "没有开成，请检查网络后再试。", install: "添加到主屏幕，打开更快", nothing: "没有未结预警", openN: (n: number) => `未结 ${n}`, passOn: "转出原因", passWhy: ["正在别处处置", "不在岗", "路太远，来不及", "需要别的部门"], passNote: "转给副岗，需要说明原因", leaveNote: "已留单，无人应门",
     reached: "接通了吗？", safe: "确认平安", noAnswerCall: "没人接", wrongNumber: "号码不对", busyLine: "占线", photoTooMany: "最多 4 张照片", photoBad: "这张照片读不出来", sunHint: "光线强时自动用浅色", waitSend: "待发送", walk: "步行", loading: "任务",
     topic: { facility: "设施损坏", fire: "火灾隐患", vehicle: "可疑车辆", noise: "噪声扰民", dispute: "邻里纠纷", other: "其他" } as Record<string, string>, callLog: "记录结果", noPhone: "没有登记电话", reopenedNote: "任务被退回，请补充", supervised: "督办", holderIs: (who: string) => `${who}在办`, why: "为什么", person: "门牌与联系人", show: "显示门牌与电话", family2: "家属", yours: "由你签收",
   },
@@ -171,6 +171,7 @@ export const zh = {
     title: "平安登记", sub: "家里暂时没人，或一切都好，告诉我们一声，就不会白跑一趟。", away: "外出到…", well: "一切都好", wellNote: "人在家，平安", awayNow: (until: string) => `已登记外出，到 ${until}`, home: "已经回来了", sentWell: "收到，谢谢。", sentAway: (until: string) => `收到。${until} 之前没有用电不会上门；到期自动恢复。`,
     privacy: "这个页面不显示任何姓名和地址。链接只给家人使用；不想用了，请让网格员停用。", gone: "链接已失效", goneText: "请向网格员要一个新的链接。", slow: "点得太快了，稍等一分钟再试。", confirm: (d: string) => `确认外出到 ${d}？`, longest: (n: number) => `最长 ${n} 天`, until: "到哪一天？", send: "确认", choose: "选一个日期",
     days: { tonight: "今晚", tomorrow: "明天", sunday: "周日", week: "一周后" },
+    rate: (day: string) => `${day}，网格员来过，您满意吗？`, rated: "谢谢，您的评价已收到。", grades: ["很不满意", "不满意", "一般", "满意", "很满意"],
   },
   rel: { ago, span },
 };
