@@ -1,7 +1,9 @@
-"""A city on real servers on this machine: from arrival to task while readings pour in; MQTT's many meters.
+"""A city on real servers on this machine: from arrival to task while readings pour in; MQTT's many meters;
+the Faust worker beside a plain Faust agent (``bench/city_faust.py``).
 
     python -m bench.city latency --rate 50000 --seconds 30
     python -m bench.city mqtt --meters 100000
+    python -m bench.city faust --homes 50000 --slots 192
 
 ``latency``: HTTP push (Arrow) of a district's readings to a gateway, Kafka, one worker, PostgreSQL;
 meanwhile calls that are no police matter come in, one address each, by the same door. From the
@@ -34,6 +36,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
+from bench import city_faust
 from engine.city.servers import Kafka, Mosquitto, Postgres, Server, free_port
 from engine.simulate.load import generate_load
 from engine.store import Store
@@ -329,13 +332,18 @@ def settled(kafka: str, meters: int) -> list[list[bytes]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["latency", "mqtt"])
+    parser.add_argument("part", choices=["latency", "mqtt", "faust"])
     parser.add_argument("--rate", type=int, default=50_000)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--meters", type=int, default=100_000)
+    parser.add_argument("--homes", type=int, default=50_000)
+    parser.add_argument("--slots", type=int, default=192, help="quarters of an hour of each home")
+    parser.add_argument("--transport", choices=["faust", "aiokafka"], default="faust")
     options = parser.parse_args()
     if options.part == "latency":
         latency(options.rate, options.seconds)
+    elif options.part == "faust":
+        city_faust.run(options.homes, options.slots, options.transport)
     else:
         many_meters(options.meters)
 

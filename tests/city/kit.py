@@ -43,7 +43,7 @@ def records(town: Path, district: District, block_rows: int = 700) -> Log:
     )
 
 
-def pack(district: District, log: Iterable[LogRecord]) -> list[list[bytes]]:
+def pack(district: District, log: Iterable[LogRecord], block_rows: int = 500) -> list[list[bytes]]:
     """Return the messages of every shard's log, as a gateway would write them."""
     logs: list[list[bytes]] = [[] for _ in range(district.config.city.shards)]
 
@@ -55,7 +55,7 @@ def pack(district: District, log: Iterable[LogRecord]) -> list[list[bytes]]:
         return done
 
     async def run() -> None:
-        packer = Packer(district.routing, send, block_rows=500)
+        packer = Packer(district.routing, send, block_rows=block_rows, memory_bytes=1 << 40)
         everybody = range(district.config.city.shards)
         tick_ns, newest = 300 * 10**9, None
         for record in log:
