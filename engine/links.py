@@ -49,6 +49,11 @@ class Link:
         if self.counter is not None:
             self.counter.grow(n)
 
+    def hears(self, rule_row: int) -> bool:
+        """Return whether the group speaks of a rule row."""
+        at = int(self.rule_rows.searchsorted(rule_row))
+        return at < len(self.rule_rows) and bool(self.rule_rows[at] == rule_row)
+
     def to_rule(self, group_rows: IntArray) -> IntArray:
         """Return the rule row of each group row; −1 for rows that are not this rule's."""
         return translate(group_rows, self.group_rows, self.rule_rows)

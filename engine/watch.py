@@ -102,8 +102,9 @@ class Watch:
         self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
         self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
         self.primary = next(iter(rule.signals), None)
-        self.steady = self.compiled.mask_exact and _is_steady(rule)
-        """Whether a firing alert whose mask holds needs no second look while no place is out."""
+        self.judges_promotions = any(p.when for p in rule.promotions)
+        self.steady = compiled.mask_exact and compiled.promotions_exact and _is_steady(rule)
+        """Whether masks tell of a firing alert that it needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
         self.tips: dict[int, int] = {}
         self.tally = Tally()
@@ -216,17 +217,13 @@ class Watch:
     def spoke(self, signal: str, row: int) -> Link | None:
         """Return the link by which a signal last spoke of a row, or None if it never did."""
         for link in self.links:
-            if link.signal == signal and link.end_ns and link.to_group(np.array([row]))[0] >= 0:
+            if link.signal == signal and link.hears(row) and link.end_ns:
                 return link
         return None
 
     def onset_ns(self, signal: str, row: int) -> int:
         """Return when a row's present episode of a signal began; NO_ONSET without one."""
-        slot = int(self.columns[signal].onset[row])
-        link = self.spoke(signal, row)
-        if slot == NO_SLOT or link is None:
-            return NO_ONSET
-        return (slot * link.group.slot_s + link.group.phase_s) * NS
+        return _onset_ns(self.spoke(signal, row), int(self.columns[signal].onset[row]))
 
     def end_ns(self, signal: str, row: int) -> int:
         """Return the end of the slot that a signal last spoke of on a row; 0 before it did."""
@@ -235,20 +232,23 @@ class Watch:
 
     def mask(self, rows: IntArray | slice, now: Mapping[str, Any]) -> BoolArray:
         """Return where the rule's condition may be met."""
-        values: dict[str, Any] = dict(now)
-        for name in self.rule.signals:
-            column = self.columns[name]
-            values[f"{name}.due"] = column.due[rows]
-            values[f"{name}.urgency"] = column.urgency[rows]
-            values[f"{name}.evidence"] = column.evidence[rows]
-            values[f"{name}.p_value"] = column.p_value[rows]
-            values[f"{name}.ready"] = column.urgency[rows] >= 0
+        values: dict[str, Any] = dict(now) | self._signal_columns(rows)
         for name, windows in self.event_columns.items():
             for field_name, array in windows.arrays().items():
                 values[f"{name}.{field_name}"] = array[rows]
         wanted = {c: values[c] for c in self.compiled.columns if c in values}
         n = len(self.rows[rows])
         return np.broadcast_to(np.asarray(self.compiled.mask(wanted), bool), (n,))
+
+    def _signal_columns(self, rows: IntArray | slice) -> dict[str, NDArray[Any]]:
+        values: dict[str, NDArray[Any]] = {}
+        for name, column in self.columns.items():
+            values[f"{name}.due"] = column.due[rows]
+            values[f"{name}.urgency"] = column.urgency[rows]
+            values[f"{name}.evidence"] = column.evidence[rows]
+            values[f"{name}.p_value"] = column.p_value[rows]
+            values[f"{name}.ready"] = column.urgency[rows] >= 0
+        return values
 
     # -- evaluation -----------------------------------------------------------------------
 
@@ -271,15 +271,11 @@ class Watch:
                 self._look(row, (arrivals or {}).get(row, at_ns), around)
         mask = self.mask(where, {})
         hit = np.flatnonzero(mask) if rows is None else rows[mask]
-        if self.steady and rows is None and not around.unsettled(at_ns):
-            # What fires goes on firing: nothing it depends on has changed.
-            kept = {
-                row
-                for row in hit.tolist()
-                if (life := self.lives.get(row)) is not None and life.phase == Phase.FIRING
-            }
-        else:
-            kept = set()
+        kept: set[int] = set()
+        if rows is None and self.compiled.mask_exact:
+            kept = self._held_back(hit, around)
+            if self.steady and not around.unsettled(at_ns):
+                kept |= self._unmoved(hit)
         also = (
             [r for r in self.lives if rows is None or r in arrivals]
             if arrivals is not None
@@ -297,6 +293,48 @@ class Watch:
             mine = {n: f[i] for n, f in facts.items()}
             changed += self._evaluate_row(row, moment, around, mine, row in refuted)
         return changed
+
+    def _held_back(self, hit: IntArray, around: Surroundings) -> set[int]:
+        """Return the rows whose condition is met still, and whose alert another's still inhibits.
+
+        Until that alert ends, looking at them again would change nothing.
+        """
+        return {
+            row
+            for row in hit.tolist()
+            if (life := self.lives.get(row)) is not None
+            and life.blocked
+            and not life.blind
+            and life.phase == Phase.PENDING
+            and around.inhibited_by(self, row) is not None
+        }
+
+    def _unmoved(self, hit: IntArray) -> set[int]:
+        """Return the rows that go on firing at their level: nothing they depend on has changed."""
+        rows = [
+            row
+            for row in hit.tolist()
+            if (life := self.lives.get(row)) is not None and life.phase == Phase.FIRING
+        ]
+        if not rows or not self.judges_promotions:
+            return set(rows)
+        at = np.array(rows, np.int32)
+        bits = self.compiled.promoted(self._promotion_columns(at), len(rows))
+        held = np.array([self.lives[row].promotions for row in rows])
+        return set(at[bits == held].tolist())
+
+    def _promotion_columns(self, rows: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
+        """Return what the conditions of promotions read, of rows whose signals are ready or not."""
+        values = self._signal_columns(rows)
+        facts = self._facts(rows)
+        for signal, fact in self.compiled.promotion_facts():
+            values[f"{signal}.facts.{fact}"] = np.array(
+                [
+                    f.get(fact, np.nan) if ready else np.nan
+                    for f, ready in zip(facts[signal], values[f"{signal}.ready"], strict=True)
+                ]
+            )
+        return values
 
     def _look(self, row: int, at_ns: int, around: Surroundings) -> None:
         """Look through the rule's event windows for the masks."""
@@ -330,8 +368,10 @@ class Watch:
         facts: Mapping[str, dict[str, float]],
         disproved: bool = False,
     ) -> list[Raised]:
-        variables = self.variables(row, at_ns, around, facts)
-        decision = self.compiled.decide(variables)
+        # Most looks change nothing: what only an alert's text reads is looked up when one changes.
+        decision = self.compiled.decide(
+            self.variables(row, at_ns, around, facts, only=self.compiled.reads)
+        )
         life = self.lives.get(row, IDLE)
         onset_ns = self._onset(row, at_ns)
         tip_ns = self.tips.get(row, 0)
@@ -353,9 +393,13 @@ class Watch:
             cause=cause if refuted else (decision.blocked_by or "data"),
         )
         after, changes = observe(self.timing, life, at_ns, seen)
-        raised = self._note(row, life, after, changes, decision, variables)
+        more: Sequence[Change] = ()
+        again = after
         if refuted and decision.met:
             again, more = observe(self.timing, after, at_ns, seen._replace(refuted=False))
+        variables = self.variables(row, at_ns, around, facts, past=True) if changes or more else {}
+        raised = self._note(row, life, after, changes, decision, variables)
+        if again != after or more:
             raised += self._note(row, after, again, more, decision, variables)
         return raised
 
@@ -398,38 +442,39 @@ class Watch:
         facts: Mapping[str, dict[str, float]],
         *,
         past: bool = False,
+        only: Collection[str] = ("subject", "context", "now", "alerts"),
     ) -> dict[str, Any]:
         """Return what the rule's expressions and texts can see of one row.
 
-        `past`: as of a time that is over, so that nothing is to be done when it changes.
+        `past`: as of a time that is over, so that nothing is to be done when it changes. `only`:
+        what is wanted beside signals and events.
         """
-        looks = around.looks(self, row, at_ns, past=past)
         values: dict[str, Any] = {
-            "subject": around.subject(self, row),
-            "context": around.context(self, row, at_ns),
-            "now": around.now(self, row, at_ns),
-            "alerts": around.alerts(self, row),
-            **{name: look.variables for name, look in looks.items()},
+            name: look.variables for name, look in around.looks(self, row, at_ns, past=past).items()
         }
+        if "subject" in only:
+            values["subject"] = around.subject(self, row)
+        if "context" in only:
+            values["context"] = around.context(self, row, at_ns)
+        if "now" in only:
+            values["now"] = around.now(self, row, at_ns)
+        if "alerts" in only:
+            values["alerts"] = around.alerts(self, row)
         for name, use in self.rule.signals.items():
             column = self.columns[name]
-            onset = self.onset_ns(name, row)
+            link = self.spoke(name, row)
+            onset = _onset_ns(link, int(column.onset[row]))
             values[name] = {
                 "ready": bool(column.urgency[row] >= 0),
                 "due": bool(column.due[row]),
                 "urgency": int(column.urgency[row]),
                 "evidence": float(column.evidence[row]),
                 "p_value": float(column.p_value[row]),
-                "onset_s": 0.0 if onset == NO_ONSET else (self.end_ns(name, row) - onset) / NS,
-                "utilities": self._utilities(name, row, use.utilities),
+                "onset_s": 0.0 if link is None or onset == NO_ONSET else (link.end_ns - onset) / NS,
+                "utilities": list(use.utilities) if link is None else link.group.utilities,
                 "facts": facts.get(name, {}),
             }
         return values
-
-    def _utilities(self, signal: str, row: int, asked: Sequence[str]) -> list[str]:
-        """Return the utilities that a signal hears of on a row."""
-        link = self.spoke(signal, row)
-        return list(asked) if link is None else link.group.utilities
 
     def _onset(self, row: int, at_ns: int) -> int:
         onsets = [self.onset_ns(name, row) for name in self.columns]
@@ -542,11 +587,17 @@ class Watch:
                 )
 
 
+def _onset_ns(link: Link | None, slot: int) -> int:
+    """Return when an episode began that a group dates to a slot; NO_ONSET if there is none."""
+    if slot == NO_SLOT or link is None:
+        return NO_ONSET
+    return (slot * link.group.slot_s + link.group.phase_s) * NS
+
+
 def _is_steady(rule: Rule) -> bool:
     """Return whether only signals and places can change what a rule says of a firing alert."""
     return (
         rule.hold == rule.when
-        and not any(p.when for p in rule.promotions)
-        and all(u.context is not None for u in rule.unless)
+        and all(u.context is not None or not u.cancels for u in rule.unless)
         and not rule.events
     )

@@ -98,6 +98,10 @@ class CompiledRule:
         Dotted names that :meth:`mask` can use.
     mask_exact : bool
         Whether the mask, given all of `columns`, is true exactly where `when` is met.
+    promotions_exact : bool
+        Whether :meth:`promoted` says exactly what :meth:`decide` would.
+    reads : frozenset of str
+        What :meth:`decide` reads beside signals and events: ``subject``, ``context`` and so on.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -115,6 +119,17 @@ class CompiledRule:
         self._root = self.add_to(self._graph)
         self.mask_exact = self._graph.exact(self._root)
         self.columns = self._columns()
+        self._promoting = {
+            i: self._graph.add(c.node, _column_or_fact)
+            for i, (_, c) in enumerate(self._promotions)
+            if c is not None
+        }
+        self.promotions_exact = all(self._graph.exact(term) for term in self._promoting.values())
+        self.reads = frozenset(
+            {path[0] for path in self._paths}
+            | {"context" for u in rule.unless if u.context is not None}
+            | {"alerts" for u in rule.unless if u.alert is not None}
+        )
 
     def add_to(self, graph: Graph, prefix: Mapping[str, str] | None = None) -> int:
         """Add `when` to a graph that several rules share; return its term.
@@ -159,6 +174,35 @@ class CompiledRule:
                 given["fused"] = fuse([(np.asarray(evidence), w) for evidence, w in parts])
         with np.errstate(all="ignore"):
             return np.asarray(Evaluation(self._graph.terms, given).could(self._root))
+
+    def promotion_facts(self) -> tuple[tuple[str, str], ...]:
+        """Return the (signal, fact) pairs that the conditions of promotions read, sorted."""
+        names = {n for _, c in self._promotions if c is not None for n in c.names}
+        split = [name.split(".") for name in names]
+        return tuple(sorted((p[0], p[2]) for p in split if len(p) == 3 and p[1] == "facts"))
+
+    def promoted(self, columns: Mapping[str, NDArray[Any]], n: int) -> NDArray[np.int64]:
+        """Return which promotions' conditions hold, as bits, of n rows that are ready.
+
+        Parameters
+        ----------
+        columns : mapping of str to ndarray, shape (n,)
+            As for :meth:`mask`, and the facts of :meth:`promotion_facts` by dotted name.
+        n : int
+            Number of rows.
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+            :attr:`Decision.promotions`, if :attr:`promotions_exact`; else perhaps too many bits.
+        """
+        bits = np.zeros(n, np.int64)
+        with np.errstate(all="ignore"):
+            seen = Evaluation(self._graph.terms, columns)
+            for i in range(len(self._promotions)):
+                term = self._promoting.get(i)
+                bits |= np.asarray(True if term is None else seen.could(term), np.int64) << i
+        return bits
 
     def decide(self, variables: Mapping[str, Any]) -> Decision:
         """Return the decision for one subject.
@@ -229,6 +273,15 @@ class CompiledRule:
             if applies and first is None:
                 first = unless
         return first
+
+
+def _column_or_fact(dotted: str) -> str | None:
+    """Return the column of a name that a promotion may read: of a signal, or one of its facts."""
+    root, _, rest = dotted.partition(".")
+    known = rest in ("due", "urgency", "evidence", "p_value", "ready") or (
+        rest.startswith("facts.") and rest.count(".") == 1
+    )
+    return dotted if known and root not in ("subject", "context", "now", "alerts") else None
 
 
 def _level(base: Level, promotions: Sequence[Promotion], met: int) -> Level:

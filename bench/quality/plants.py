@@ -1,10 +1,12 @@
 """How well covert production of closed plants is found, against today's practice.
 
-``gridwarden bench plants [--batches 13] [--engine] [--json out.json]``
+``gridwarden bench plants [--batches 13] [--fleets 4] [--engine] [--json out.json]``
 
 Every case is scored as the shipped rule would: a *case* is one alert, its moment the due time of
-the slot that tipped it; with ``--engine`` the cases are written as files and replayed through the
-whole program instead, which takes minutes. Practice: night ≥ 1.5 × day, a day over 3 × the median,
+the slot that tipped it; with ``--engine`` the same cases are written as files and replayed through
+the whole program instead, which takes minutes. The cases of a season are one fleet, each with a
+community of its own, all rules as shipped; alerts are those of ``closed-plant-production``, blue
+ones left out. Practice: night ≥ 1.5 × day, a day over 3 × the median,
 a month over 1.3 × the first, and an exponentially weighted z score over 6.
 
 The author of these cases is also the detector's: expect several times the false rate in the field.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections import defaultdict
@@ -50,14 +53,31 @@ class Alert:
     onset: int
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What an evaluation runs on."""
+
+    batches: int = 13
+    fleets: int = 4
+    seed: int = 0
+    line: float = H
+    history: int | None = None
+    interval_s: int = 900
+    engine: bool = False
+
+
 def make_batch(
-    source: Source, kinds: Iterable[str], seed: int, history: int | None = None
+    source: Source,
+    kinds: Iterable[str],
+    seed: int,
+    history: int | None = None,
+    first_day: int | None = None,
 ) -> list[Case]:
     """Return one case of each kind, all beginning on the same day of some season."""
     out = []
+    first_day = FIRST_DAYS[seed % len(FIRST_DAYS)] if first_day is None else first_day
     for j, kind in enumerate(kinds):
         rng = np.random.default_rng([seed, j, 7])
-        first_day = FIRST_DAYS[seed % len(FIRST_DAYS)]
         rest = (first_day + 3 + np.arange(DAYS)) % 7 >= 5
         known = int(rng.choice([0, 5, 14, 28, 45, 60], p=[0.05, 0.05, 0.1, 0.2, 0.3, 0.3]))
         known = known if history is None else history
@@ -69,6 +89,17 @@ def make_batch(
             cases.harmless(source, case)
         out.append(case)
     return out
+
+
+def make_fleets(source: Source, setup: Setup) -> list[list[Case]]:
+    """Return the cases of some seasons, spread over the year; those of one are one fleet."""
+    kinds = (*cases.COVERT, *cases.COVERT, *cases.CAUSES, *cases.CAUSES, *["mixture"] * 8, HARD)
+    seasons = FIRST_DAYS[:: -(-len(FIRST_DAYS) // setup.fleets)]
+    fleets: list[list[Case]] = [[] for _ in seasons]
+    for b in range(setup.batches):
+        at = b % len(seasons)
+        fleets[at] += make_batch(source, kinds, setup.seed + b, setup.history, seasons[at])
+    return [fleet for fleet in fleets if fleet]
 
 
 def notices(case: Case, weather: bool = False) -> list[tuple[int, str, float, float, float]]:
@@ -178,10 +209,10 @@ def practice(case: Case) -> dict[str, list[Alert]]:
         [np.median(total[d - 30 if d > 30 else 0 : d + 1]) for d in range(len(total))]
     )
     month = np.convolve(total, np.ones(30))[: len(total)]
-    mean, var, late = flat[:DAY].mean(), flat[:DAY].var() + 1e-6, np.zeros(len(flat), bool)
-    for t in range(DAY, len(flat)):
-        step = flat[t] - mean
-        late[t] = step > 6 * np.sqrt(var)
+    mean, var, late = float(flat[:DAY].mean()), float(flat[:DAY].var()) + 1e-6, [False] * len(flat)
+    for t, kw in enumerate(flat[DAY:].tolist(), DAY):
+        step = kw - mean
+        late[t] = step > 6 * math.sqrt(var)
         if not late[t]:
             mean += 0.01 * step
             var += 0.01 * (step**2 - var)
@@ -223,18 +254,6 @@ def night_of(case: Case, alerts: list[Alert]) -> float:
     return len(case.runs) + 1
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What an evaluation runs on."""
-
-    batches: int = 13
-    seed: int = 0
-    line: float = H
-    history: int | None = None
-    interval_s: int = 900
-    engine: bool = False
-
-
 def our_alerts(batch: list[Case], setup: Setup, vehicles: bool) -> tuple[list[list[Alert]], Array]:
     """Return each plant's alerts, and how many it would have at each line of the grid."""
     curve = np.zeros((len(batch), len(LINES)))
@@ -255,9 +274,7 @@ def evaluate(source: Source, setup: Setup) -> dict[str, Any]:
     false: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     years: dict[str, float] = defaultdict(float)
     curve = np.zeros(len(LINES))
-    kinds = (*cases.COVERT, *cases.COVERT, *cases.CAUSES, *cases.CAUSES, *["mixture"] * 8, HARD)
-    for b in range(setup.batches):
-        batch = make_batch(source, kinds, setup.seed + b, setup.history)
+    for batch in make_fleets(source, setup):
         ours, reached = our_alerts(batch, setup, vehicles=True)
         alone, _ = our_alerts(batch, setup, vehicles=False)
         for i, case in enumerate(batch):
@@ -322,7 +339,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     data = Path(os.environ.get("GRIDWARDEN_DATA", "../shared/data"))
     parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--batches", type=int, default=13, help="seasons, 57 plants each")
+    parser.add_argument("--batches", type=int, default=13, help="of 55 plants: two a kind")
+    parser.add_argument("--fleets", type=int, default=4, help="seasons that share the batches")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--line", type=float, default=H, help="line of evidence, nats")
     parser.add_argument("--history", type=int, help="days known before the order; default: mixed")
@@ -330,7 +348,9 @@ def main() -> None:
     parser.add_argument("--engine", action="store_true", help="replay through the whole program")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    setup = Setup(args.batches, args.seed, args.line, args.history, args.interval, args.engine)
+    setup = Setup(
+        args.batches, args.fleets, args.seed, args.line, args.history, args.interval, args.engine
+    )
     result = evaluate(cases.load(args.data), setup)
     sys.stdout.write(report(result) + "\n")
     if args.json:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import gzip
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from bench.quality.plants_cases import DAY, GOODS_IN, GOODS_OUT, HAZMAT_IN, HAZMAT_OUT, Case
 from engine.config import Config
@@ -27,7 +27,7 @@ _CLASS = {
 
 
 def write_case(folder: Path, batch: list[Case], vehicles: bool = True) -> None:
-    """Write a batch as ``readings.csv.gz``, ``meters.csv``, ``subjects.csv``, ``events.csv``.
+    """Write a batch as ``readings.parquet``, ``meters.csv``, ``subjects.csv``, ``events.csv``.
 
     Each plant has a community of its own. ``truth.json`` says which runs are real.
     """
@@ -57,16 +57,28 @@ def write_case(folder: Path, batch: list[Case], vehicles: bool = True) -> None:
         sorted(events, key=lambda e: e[1]),
     )
     (folder / "truth.json").write_text(json.dumps(truth, indent=1))
-    with gzip.open(folder / "readings.csv.gz", "wt", compresslevel=1) as file:
-        file.write("meter_id,ts,value\n")
-        columns = [_readings(case) for case in batch]
-        for t in range(batch[0].slots + 1):
-            for i, (case, column) in enumerate(zip(batch, columns, strict=True)):
-                if t < len(column) and not np.isnan(column[t]):
-                    file.write(f"m-{i:03d},{_local(case, t)},{column[t]:.4f}\n")
+    _readings(batch).write_parquet(folder / "readings.parquet")
 
 
-def _readings(case: Case) -> Any:
+def _readings(batch: list[Case]) -> pl.DataFrame:
+    """Return the rows of a readings file in the order of time, in local time."""
+    level = np.full((batch[0].slots + 1, len(batch)), np.nan)
+    for i, case in enumerate(batch):
+        column = _values(case)
+        level[: len(column), i] = column
+    slot, meter = np.nonzero(~np.isnan(level))
+    days = np.datetime64("1970-01-01", "ms") + np.timedelta64(batch[0].first_day, "D")
+    names = pl.Series([f"m-{i:03d}" for i in range(len(batch))])
+    return pl.DataFrame(
+        {
+            "meter_id": names.gather(meter),
+            "ts": days + slot * np.timedelta64(900_000, "ms"),
+            "value": level[slot, meter].round(4),
+        }
+    )
+
+
+def _values(case: Case) -> Any:
     """Return the value at each quarter of an hour: amounts, or a register read at each mark."""
     kwh = case.kw / 4
     if not case.register:
@@ -120,10 +132,6 @@ def _stamp(case: Case, slot: float) -> str:
     return _time(case, slot).isoformat()
 
 
-def _local(case: Case, slot: float) -> str:
-    return _time(case, slot).replace(tzinfo=None).isoformat()
-
-
 def _write(path: Path, header: str, rows: list[list[Any]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -144,7 +152,7 @@ def through_engine(batch: list[Case], vehicles: bool = True) -> list[list[int]]:
         folder = Path(made)
         write_case(folder, batch, vehicles)
         options = ReplayOptions(
-            readings=(str(folder / "readings.csv.gz"),),
+            readings=(str(folder / "readings.parquet"),),
             events=(str(folder / "events.csv"),),
             meters=str(folder / "meters.csv"),
             subjects=str(folder / "subjects.csv"),

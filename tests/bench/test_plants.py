@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from bench.quality import plants, plants_cases, plants_files
@@ -58,8 +58,7 @@ def test_files_tell_the_same_case(tmp_path: Path, batch: list[plants_cases.Case]
         events = list(csv.DictReader(file))
     assert len(events) == len(pick[2].visits)
     assert {json.loads(e["attrs"])["class"] for e in events} == {"hazmat", "goods"}
-    with gzip.open(tmp_path / "readings.csv.gz", "rt") as file:
-        rows = [row for row in csv.DictReader(file) if row["meter_id"] == "m-000"]
-    value = np.array([float(row["value"]) for row in rows])
+    readings = pl.read_parquet(tmp_path / "readings.parquet")
+    value = readings.filter(pl.col("meter_id") == "m-000")["value"].to_numpy()
     kwh = np.diff(value) if pick[0].register else value
     assert kwh.sum() * 4 == pytest.approx(np.nansum(pick[0].kw), rel=1e-3)

@@ -391,3 +391,38 @@ def test_rules_that_share_share_their_masks() -> None:
     }
     # A part in which nobody is due is not looked at further.
     assert asked == [0, 65_536, 98_304]
+
+
+@settings(max_examples=50)
+@given(
+    hours=st.lists(st.floats(0, 40) | st.just(float("nan")), min_size=1, max_size=5),
+    evidence=st.floats(-1, 3, width=32),
+)
+def test_promotions_over_arrays_are_those_of_decide(hours: list[float], evidence: float) -> None:
+    promote = [
+        {"to": "red", "when": "silence.facts.hours >= 12.0 && silence.evidence > 0.5"},
+        {"to": "red", "after": "6h"},
+        {"to": "red", "when": "silence.facts.hours >= 24.0 || silence.urgency >= 5"},
+    ]
+    compiled = CompiledRule(rule(promote=promote))
+    assert compiled.promotions_exact
+    assert compiled.promotion_facts() == (("silence", "hours"),)
+    seen = [
+        variables(silence=variables()["silence"] | {"evidence": evidence, "facts": {"hours": h}})
+        for h in hours
+    ]
+    bits = compiled.promoted(
+        {
+            "silence.ready": np.ones(len(hours), bool),
+            "silence.urgency": np.full(len(hours), 3, np.int8),
+            "silence.evidence": np.full(len(hours), evidence, np.float32),
+            "silence.facts.hours": np.array(hours),
+        },
+        len(hours),
+    )
+    assert bits.tolist() == [compiled.decide(one).promotions for one in seen]
+
+
+def test_promotions_that_arrays_cannot_express_are_said_to_be_so() -> None:
+    promote = [{"to": "red", "when": 'subject.attrs["floor"] > 2'}]
+    assert not CompiledRule(rule(promote=promote)).promotions_exact
