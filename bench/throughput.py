@@ -147,13 +147,15 @@ def memory(replay: Replay, watched: float) -> dict[str, Any]:
                 homes += _bytes(seen, feed.class_rows, feed.group_rows, feed.parts.values)
     for watch in shard.watches:
         if watch.rule.subjects.grain == "subject":
-            homes += _bytes(seen, watch.rows, watch.key)
-            for column in watch.columns.values():
-                homes += _bytes(seen, *column.arrays().values())
+            homes += _bytes(seen, watch.rows)
+            for turns in watch.turns.values():
+                heard = turns.heard
+                homes += _bytes(seen, heard.key, *heard.columns.arrays().values())
+                if heard.episodes is not None:
+                    homes += _bytes(seen, *heard.episodes.state.values())
+                homes += _bytes(seen, *turns.arrays().values())
             for link in watch.links:
                 homes += _bytes(seen, link.rule_rows, link.group_rows)
-                if link.counter is not None:
-                    homes += _bytes(seen, *link.counter.state.values())
     plain = shared / n
     return {
         "bytes_plain_meter": round(plain),

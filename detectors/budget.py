@@ -4,10 +4,10 @@ A detector answers, for each subject and slot, at how many of the 35 prices of i
 pays (:attr:`detectors.base.Signals.urgency`). What remains is to choose the price, so that the
 number of alerts comes out as the rule asked, on subjects nobody tuned on. Three parts:
 
-1. :class:`EpisodeCounter` (one per rule and shard) watches the urgencies and counts, per
-   event-day, how many episodes newly reached each price, how long subjects were watched, and how
-   many alerts were spent. A :class:`Tally` holds integers only, so tallies of shards add up to the
-   same total under any split.
+1. :class:`EpisodeCounter` watches the urgencies and counts, per event-day, how many episodes newly
+   reached each price, how long subjects were watched, and how many alerts were spent. (The engine
+   keeps :class:`Episodes` once for all rules that listen alike, and what each rule spent apart.) A
+   :class:`Tally` holds integers only, so tallies of shards add up to the same total under any split.
 2. :class:`PriceReducer` (one per rule, whole fleet) takes the summed tally of event-day e and
    publishes the :class:`Price` for day e + :data:`LAG_DAYS`. :class:`SubjectPrices` does the same
    for scope ``subject``, with a price per row and no traffic between shards.
@@ -142,7 +142,75 @@ def due(
     return np.asarray(mask, np.bool_)
 
 
-class EpisodeCounter:
+class Episodes:
+    """The present episode of each row: when it began, and how urgent it has been.
+
+    Parameters
+    ----------
+    rows : int
+        Number of rows N.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.state: State = {
+            "onset": np.full(rows, NO_SLOT, np.int32),
+            "peak": np.zeros(rows, np.int8),
+        }
+
+    def rise(
+        self,
+        urgency: NDArray[np.int8],
+        onset: IntArray,
+        rows: IntArray | slice = slice(None),
+    ) -> tuple[Counts, IntArray, IntArray]:
+        """Take over one slot of some rows, shapes (M,).
+
+        Returns
+        -------
+        reached : ndarray of int64, shape (LEVELS,)
+            Episodes that newly reached each price.
+        rose : ndarray of int
+            Which of the M are more urgent than before in their episode.
+        fresh : ndarray of int
+            Which of the M have another episode than before, or none any more.
+        """
+        peak, known = self.state["peak"][rows], self.state["onset"][rows]
+        # Rows that are not ready keep their episode: no data never ends one.
+        fresh = np.flatnonzero((onset != known) & (urgency >= 0))
+        if len(fresh):
+            known[fresh] = onset[fresh]
+            peak[fresh] = 0
+        rose = np.flatnonzero(urgency > peak)
+        steps = np.zeros(LEVELS + 1, np.int64)
+        np.add.at(steps, peak[rose], 1)
+        np.add.at(steps, urgency[rose], -1)
+        peak[rose] = urgency[rose]
+        if not isinstance(rows, slice):  # what a slice gave were views
+            self.state["peak"][rows], self.state["onset"][rows] = peak, known
+        return np.cumsum(steps)[:LEVELS], rose, fresh
+
+    def grow(self, rows: int) -> None:
+        """Append rows that have seen nothing until there are `rows` of them."""
+        more = rows - len(self.state["peak"])
+        fill = {"onset": NO_SLOT, "peak": 0, "spent": 0}
+        for name, old in self.state.items():
+            self.state[name] = np.concatenate([old, np.full(more, fill[name], old.dtype)])
+
+    def forget(self, rows: IntArray) -> None:
+        """Erase what is known of some rows."""
+        self.state["onset"][rows] = NO_SLOT
+        self.state["peak"][rows] = 0
+
+    def snapshot(self) -> State:
+        """Return copies of the arrays."""
+        return {k: v.copy() for k, v in self.state.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the arrays of a snapshot."""
+        _restore(self.state, arrays, type(self).__name__)
+
+
+class EpisodeCounter(Episodes):
     """Counts episodes that newly reach each price, exposure and what was spent.
 
     Parameters
@@ -154,12 +222,9 @@ class EpisodeCounter:
     """
 
     def __init__(self, rows: int, interval_s: int) -> None:
+        super().__init__(rows)
         self.interval_s = int(interval_s)
-        self.state: State = {
-            "onset": np.full(rows, NO_SLOT, np.int32),
-            "peak": np.zeros(rows, np.int8),
-            "spent": np.zeros(rows, np.bool_),
-        }
+        self.state["spent"] = np.zeros(rows, np.bool_)
 
     def count(self, signals: Signals, mask: BoolArray | None = None) -> Tally:
         """Count the slots of `signals`.
@@ -189,40 +254,14 @@ class EpisodeCounter:
 
     def _reached(self, urgency: NDArray[np.int8], onset: IntArray) -> tuple[Counts, IntArray]:
         """Update the peaks; return counts per price, and the rows that rose."""
-        peak, known, spent = self.state["peak"], self.state["onset"], self.state["spent"]
-        # Rows that are not ready keep their episode: no data never ends one.
-        fresh = (onset != known) & (urgency >= 0)
-        if fresh.any():
-            known[fresh] = onset[fresh]
-            peak[fresh] = 0
-            spent[fresh] = False
-        rose = np.flatnonzero(urgency > peak)
-        steps = np.zeros(LEVELS + 1, np.int64)
-        np.add.at(steps, peak[rose], 1)
-        np.add.at(steps, urgency[rose], -1)
-        peak[rose] = urgency[rose]
-        return np.cumsum(steps)[:LEVELS], rose
-
-    def grow(self, rows: int) -> None:
-        """Append rows that have seen nothing until there are `rows` of them."""
-        more = rows - len(self.state["peak"])
-        fill = {"onset": NO_SLOT, "peak": 0, "spent": 0}
-        for name, old in self.state.items():
-            self.state[name] = np.concatenate([old, np.full(more, fill[name], old.dtype)])
+        reached, rose, fresh = self.rise(urgency, onset)
+        self.state["spent"][fresh] = False
+        return reached, rose
 
     def forget(self, rows: IntArray) -> None:
         """Erase what is known of some rows."""
-        self.state["onset"][rows] = NO_SLOT
-        self.state["peak"][rows] = 0
+        super().forget(rows)
         self.state["spent"][rows] = False
-
-    def snapshot(self) -> State:
-        """Return copies of the arrays."""
-        return {k: v.copy() for k, v in self.state.items()}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over the arrays of a snapshot."""
-        _restore(self.state, arrays, "EpisodeCounter")
 
 
 @dataclass(frozen=True, slots=True)

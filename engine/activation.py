@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from connectors.records import Activation
+from engine.heard import Heard
 from engine.library import with_budgets
 from engine.links import Moves, rows_in
 from engine.watch import Raised, Watch
@@ -69,6 +70,7 @@ def activate(shard: ShardRunner, rules: RuleSet, at_ns: int) -> None:
     for name, watch in sorted(before.items()):
         if name not in rules.names:
             shard.tell(watch, withdrawn(shard, watch, sorted(watch.lives), at_ns))
+    carried: dict[tuple[int, int], Heard] = {}
     for i, watch in enumerate(watches):
         old = before.get(watch.rule.name)
         if old is None:
@@ -76,7 +78,7 @@ def activate(shard: ShardRunner, rules: RuleSet, at_ns: int) -> None:
         if _same(old, watch):
             watches[i] = old
         else:
-            left = watch.adopt(old)
+            left = watch.adopt(old, carried)
             shard.tell(old, withdrawn(shard, old, left, at_ns))
     moves = _moves(shard.watches, watches)
     other = {
@@ -103,8 +105,8 @@ def _moves(before: list[Watch], after: list[Watch]) -> Moves:
 def _same(old: Watch, new: Watch) -> bool:
     """Return whether a watch can go on as it is: the same rule over the same groups."""
     return old.rule.version == new.rule.version and [
-        (link.signal, id(link.group)) for link in old.links
-    ] == [(link.signal, id(link.group)) for link in new.links]
+        (name, id(link.group)) for name, turns in old.turns.items() for link in turns.heard.links
+    ] == [(name, id(link.group)) for name, turns in new.turns.items() for link in turns.heard.links]
 
 
 def withdrawn(shard: ShardRunner, watch: Watch, rows: list[int], at_ns: int) -> list[Raised]:

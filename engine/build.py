@@ -13,6 +13,7 @@ from detectors.adjudicate import Adjudicate
 from detectors.base import Channel, Detector, lookup
 from detectors.budget import FLEET, Price, PriceReducer
 from engine.groups import Group, Parts, digest
+from engine.heard import Heard
 from engine.links import Link, rows_in
 from engine.registry import ClassKey, Registry
 from engine.series import LATENESS_S, SeriesKey, SeriesRows
@@ -129,6 +130,8 @@ class Builder:
         self._shared: dict[tuple[Any, ...], Parts] = {}
         self._kept: dict[tuple[str, bytes], NDArray[Any]] = {}
         self._mixed: set[Spec] = set()
+        self._heard: dict[tuple[Any, ...], Heard] = {}
+        self._rows_of: dict[str, NDArray[np.int32]] = {}
         self.settled = True
         """Whether a fresh build of the same rules would give the same groups."""
 
@@ -148,6 +151,7 @@ class Builder:
 
     def _union(self, parts: list[NDArray[np.int32]]) -> NDArray[np.int32]:
         """Return all rows that are in some part, ascending."""
+        parts = list({id(part): part for part in parts}.values())
         if len(parts) == 1:
             return parts[0]
         among = np.zeros(max(len(self.registry.subjects), len(self.places)), bool)
@@ -167,6 +171,7 @@ class Builder:
         Built again, for other rules, groups whose detector did not change are kept as they are;
         subjects that they do not watch yet get a group of their own.
         """
+        self._heard, self._rows_of = {}, {}
         rows_of = {rule.name: self._rows(rule) for rule in rules}
         wanted: dict[Spec, list[NDArray[np.int32]]] = {}
         for rule in rules:
@@ -210,10 +215,18 @@ class Builder:
             key = SeriesKey.of(rule.subjects)
             if key not in self.series:
                 self.series[key] = self._make_series(key)
-            return np.zeros(0, np.int32)  # they come with their events
-        if rule.subjects.grain == "subject":
-            return watched_rows(self.registry, rule.subjects)
-        prefixes = rule.subjects.place_prefixes
+            # They come with their events; rules about the same ones share what they hear.
+            return self._rows_of.setdefault(repr(key), np.zeros(0, np.int32))
+        asked = repr(rule.subjects)
+        if asked not in self._rows_of:
+            self._rows_of[asked] = self._keep(self._selected(rule.subjects))
+        return self._rows_of[asked]
+
+    def _selected(self, selector: Selector) -> NDArray[np.int32]:
+        """Return the registry rows (or place rows) that a selector watches."""
+        if selector.grain == "subject":
+            return watched_rows(self.registry, selector)
+        prefixes = selector.place_prefixes
         names = self.registry.communities
         fits = [
             not prefixes or names[c].startswith(prefixes) for c in self.places.community.tolist()
@@ -363,35 +376,52 @@ class Builder:
 
     def _watch(self, rule: Rule, rows: NDArray[np.int32]) -> Watch:
         compiled = CompiledRule(rule)
-        speakers = [
-            (name, group)
-            for name, use in rule.signals.items()
-            for group in self._by_spec[Spec.of(use, rule.subjects)]
-        ]
+        speakers = {
+            name: self._by_spec[Spec.of(use, rule.subjects)] for name, use in rule.signals.items()
+        }
         if not rule.events and not compiled.unheard():
-            rows = self._heard(rows, [group for _, group in speakers])
-        links: list[Link] = []
-        for name, group in speakers:
-            if group.series is not None:
-                none = np.zeros(0, np.int32)
-                links.append(Link(name, group, none, none, whole=True))
-                continue
-            here, there = rows_in(rows, group.subject_rows)
-            if len(here):
-                whole = len(here) == len(rows) == group.detector.rows
-                rule_rows = self._keep(here.astype(np.int32))
-                group_rows = self._keep(there.astype(np.int32))
-                links.append(Link(name, group, rule_rows, group_rows, whole))
-        places = rule.subjects.grain == "place"
-        key = self.place_key if places else self.registry.key
+            rows = self._spoken_of(rows, [g for groups in speakers.values() for g in groups])
+        primary = next(iter(rule.signals), None)
+        heard = {
+            name: self._listen(
+                rows, groups, rule.subjects, counted=rule.budget is not None and name == primary
+            )
+            for name, groups in speakers.items()
+        }
         counted = rule.subjects.series is not None
         series = self.series[SeriesKey.of(rule.subjects)] if counted else None
-        return Watch(compiled, self._keep(rows), key, links, initial_price(rule), series)
+        return Watch(compiled, rows, heard, initial_price(rule), series)
 
-    def _heard(self, rows: NDArray[np.int32], groups: list[Group]) -> NDArray[np.int32]:
+    def _listen(
+        self, rows: NDArray[np.int32], groups: list[Group], subjects: Selector, *, counted: bool
+    ) -> Heard:
+        """Return what groups say of some rows: the same for all rules that ask for the same."""
+        asked = (id(rows), tuple(map(id, groups)), counted)
+        if asked not in self._heard:
+            key = self.place_key if subjects.grain == "place" else self.registry.key
+            links = [link for group in groups if (link := self._link(rows, group)) is not None]
+            self._heard[asked] = Heard(rows, key, links, counted=counted)
+        return self._heard[asked]
+
+    def _link(self, rows: NDArray[np.int32], group: Group) -> Link | None:
+        if group.series is not None:
+            none = np.zeros(0, np.int32)
+            return Link(group, none, none, whole=True)
+        here, there = rows_in(rows, group.subject_rows)
+        if not len(here):
+            return None
+        whole = len(here) == len(rows) == group.detector.rows
+        rule_rows = self._keep(here.astype(np.int32))
+        group_rows = self._keep(there.astype(np.int32))
+        return Link(group, rule_rows, group_rows, whole)
+
+    def _spoken_of(self, rows: NDArray[np.int32], groups: list[Group]) -> NDArray[np.int32]:
         """Return the rows that some group speaks of: of the others nothing will ever be said."""
-        heard = self._union([group.subject_rows for group in groups if group.series is None])
-        return rows[rows_in(rows, heard)[0]]
+        asked = repr((id(rows), sorted({id(group) for group in groups})))
+        if asked not in self._rows_of:
+            among = self._union([g.subject_rows for g in groups if g.series is None])
+            self._rows_of[asked] = self._keep(rows[rows_in(rows, among)[0]])
+        return self._rows_of[asked]
 
 
 def series_lateness_s(lateness_s: Mapping[str, int], rows: SeriesRows) -> int:

@@ -17,7 +17,7 @@ NO_ONSET = -(2**62)
 
 @dataclass(slots=True)
 class SignalColumns:
-    """The last word of one signal on every row of a rule: what masks and budgets need of all.
+    """The last word of one signal on every row: what masks and budgets need of all.
 
     What only few rows are asked for (times, the group that spoke) follows from the links.
     """
@@ -27,8 +27,6 @@ class SignalColumns:
     p_value: NDArray[np.float32]
     onset: NDArray[np.int32]
     """Slot in which the present episode began; :data:`~detectors.base.NO_SLOT` without one."""
-    due: NDArray[np.bool_]
-    """Whether the moment to act had come when the slot closed."""
 
     @classmethod
     def empty(cls, n: int) -> SignalColumns:
@@ -38,7 +36,6 @@ class SignalColumns:
             np.full(n, np.nan, np.float32),
             np.full(n, np.nan, np.float32),
             np.full(n, NO_SLOT, np.int32),
-            np.zeros(n, np.bool_),
         )
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import NS, IntArray
-from detectors.budget import EpisodeCounter
 from engine.groups import Group
 
 Moves: TypeAlias = dict[int, tuple[int, dict[int, int]]]
@@ -32,22 +31,17 @@ def translate(rows: IntArray, ascending: NDArray[np.int32], other: NDArray[np.in
 
 @dataclass(slots=True)
 class Link:
-    """A group's rows that are rows of a rule; both ascend."""
+    """A group's rows that are rows of rules; both ascend."""
 
-    signal: str
     group: Group
     rule_rows: NDArray[np.int32]
     group_rows: NDArray[np.int32]
     whole: bool
     """Whether the group's rows are the rule's rows, all and in order."""
-    counter: EpisodeCounter | None = None
-    """Counts what the rule's budget is spent on; only for the signal that decides."""
 
     def grow(self, n: int) -> None:
         """Follow a group whose rows are the rule's rows to `n` of them."""
         self.rule_rows = self.group_rows = np.arange(n, dtype=np.int32)
-        if self.counter is not None:
-            self.counter.grow(n)
 
     def hears(self, rule_row: int) -> bool:
         """Return whether the group speaks of a rule row."""

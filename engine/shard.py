@@ -39,12 +39,15 @@ from engine.clock import LocalTime, ShardClock
 from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
 from engine.groups import PAST_S, Group, Local
+from engine.hearing import Hearing
 from engine.intake import Intake, Settled
 from engine.intake.layout import Late
-from engine.links import Link, Moves, Touched
+from engine.links import Moves, Touched
 from engine.partition import shard_of
 from engine.registry import Registry, hash_ids
 from engine.series import SeriesKey, SeriesRows
+from engine.sieve import Sieve
+from engine.snapshot_upgrade import upgraded
 from engine.surroundings import ShardSurroundings
 from engine.watch import Raised, Watch
 from rules.alerts import AlertChange
@@ -169,7 +172,6 @@ class ShardRunner:
         self.counterfactuals = Counterfactuals(self)
         self.timings = Timings()
         self.tap: Tap | None = None
-        self._links: list[list[tuple[Watch, Link]]] = []
         self._by_class: list[list[int]] = []
         self.wire()
         self.agenda = Agenda()
@@ -221,10 +223,8 @@ class ShardRunner:
 
     def wire(self) -> None:
         """Connect groups to the watches that listen to them, and to the meters that feed them."""
-        self._links = [
-            [(w, link) for w in self.watches for link in w.links if link.group is g]
-            for g in self.groups
-        ]
+        self.hearing = Hearing(self.groups, self.watches)
+        self.sieve = Sieve(self.watches)
         self._by_class = [
             [i for i, g in enumerate(self.groups) if any(f.class_index == c for f in g.feeds)]
             for c in range(len(self.registry.classes))
@@ -363,12 +363,13 @@ class ShardRunner:
             series.close(slot)
         began = time.perf_counter()
         self.around.returns(at_ns)
+        told = self.hearing.told(stepped)
+        self.sieve.turn()
         for grain in ("place", "subject", "series"):
-            for i, watch in enumerate(self.watches):
-                if watch.rule.subjects.grain == grain and any(
-                    link.group is self.groups[g] for g in stepped for link in watch.links
-                ):
-                    self._note(i, watch.evaluate(at_ns, self.around))
+            for i in told:
+                watch = self.watches[i]
+                if watch.rule.subjects.grain == grain:
+                    self._note(i, watch.evaluate(at_ns, self.around, hit=self.sieve.hit(i)))
             if grain == "place":
                 self.around.verdicts(at_ns)
         seconds["rules"] += time.perf_counter() - began
@@ -383,8 +384,7 @@ class ShardRunner:
             signals = group.step(slot, local)
         if self.tap is not None:
             self.tap.signals(g, slot, signals)
-        for watch, link in self._links[g]:
-            watch.take(link, signals)
+        self.hearing.take(g, signals)
 
     def _amend(self, boundary_ns: int) -> None:
         """Work off late readings and events that arrived before a boundary."""
@@ -402,10 +402,8 @@ class ShardRunner:
                 late.class_index, late.slot, late.row, late.value, late.arrival_ns
             ):
                 group.detector.amend(slot, rows, values)
-                for watch, link in self._links[g]:
-                    gone = watch.disproved(link, rows, slot)
-                    if gone:
-                        touched[self.watches.index(watch)].refuted.update(gone)
+                for i, gone in self.hearing.disproved(g, rows, slot):
+                    touched[i].refuted.update(gone)
                 seen.append((rows, np.maximum(arrival, group.due_s(slot) * NS)))
             if seen:
                 self._correct(g, seen, touched)
@@ -432,10 +430,8 @@ class ShardRunner:
         arrival = np.zeros(len(rows), np.int64)
         np.maximum.at(arrival, where, np.concatenate([a for _, a in seen]))
         signals: Signals = group.detector.current(rows)
-        for watch, link in self._links[g]:
-            corrected, mine = watch.correct(link, rows, signals)
-            if len(corrected):
-                touched[self.watches.index(watch)].add(corrected, arrival[mine])
+        for i, corrected, mine in self.hearing.correct(g, rows, signals):
+            touched[i].add(corrected, arrival[mine])
 
     # -- alerts ---------------------------------------------------------------------------
 
@@ -524,6 +520,8 @@ class ShardRunner:
             **self.agenda.snapshot(),
             "series": [s.snapshot() for s in self.series],
             "groups": [],
+            "heard": [],
+            "shares": self.hearing.shares(),
             "watches": [],
         }
         arrays: dict[str, NDArray[Any]] = {}
@@ -554,10 +552,13 @@ class ShardRunner:
         for series, state in zip(self.series, header["series"], strict=True):
             series.restore(state)
         self._grow()
+        header, arrays = upgraded(self.watches, header, arrays)
         self.clock.restore(header["clock"])
         self.book.restore(header["book"])
         self.around.restore(header["around"])
         self.agenda.restore(header)
+        if self.hearing.share(header["shares"]):
+            self.wire()
         for prefix, part in self._parts():
             kind, _, number = prefix.partition("/")
             head = header[kind][int(number)] if number else header[kind]
@@ -574,6 +575,8 @@ class ShardRunner:
         yield "intake", self.intake
         for i, group in enumerate(self.groups):
             yield f"groups/{i}", group
+        for i, heard in enumerate(self.hearing.heard):
+            yield f"heard/{i}", heard
         for i, watch in enumerate(self.watches):
             yield f"watches/{i}", watch
 

@@ -13,15 +13,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import NO_SLOT, NS, BoolArray, IntArray, Signals
-from detectors.budget import EpisodeCounter, Price, Tally, due
-from engine.columns import NO_ONSET, EventColumns, SignalColumns
+from detectors.base import NO_SLOT, NS, BoolArray, IntArray
+from detectors.budget import Price, Tally
+from engine.columns import NO_ONSET, EventColumns
+from engine.heard import Heard, Said, Turns, union
 from engine.links import Link, rows_in
 from engine.series import SeriesRows
 from rules.compile import CompiledRule, Decision
 from rules.lifecycle import IDLE, NEVER, Change, Life, Observation, Phase, Timing, advance, observe
+from rules.masks import fuse
 from rules.model import Rule
 from rules.windows import Look
+
+SIGNAL_FIELDS = ("due", "urgency", "evidence", "p_value", "ready")
 
 
 @dataclass(slots=True)
@@ -72,10 +76,8 @@ class Watch:
     rows : ndarray of int32, shape (N,)
         Registry rows of its subjects (or place rows), ascending; those that no signal can speak
         of are left out where the rule says nothing about silence of its detectors.
-    key : ndarray of uint64
-        Hash of the id of every registry row (or place row): shared, not this rule's alone.
-    links : list of Link
-        The groups that speak.
+    heard : mapping of str to Heard
+        What each signal of the rule says; rules that listen alike share it.
     price : Price
         Price until the first one is published.
     series : SeriesRows, optional
@@ -86,8 +88,7 @@ class Watch:
         self,
         compiled: CompiledRule,
         rows: NDArray[np.int32],
-        key: NDArray[np.uint64],
-        links: list[Link],
+        heard: Mapping[str, Heard],
         price: Price,
         series: SeriesRows | None = None,
     ) -> None:
@@ -96,12 +97,12 @@ class Watch:
         self.series = series
         self.timing = Timing.of(rule)
         self.rows = rows
-        self.key = key
-        self.links = links
         self.price = price
-        self.columns = {name: SignalColumns.empty(len(rows)) for name in rule.signals}
-        self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
         self.primary = next(iter(rule.signals), None)
+        self.turns = {
+            name: Turns(heard[name], primary=name == self.primary) for name in rule.signals
+        }
+        self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
         self.judges_promotions = any(p.when for p in rule.promotions)
         self.steady = compiled.mask_exact and compiled.promotions_exact and _is_steady(rule)
         """Whether masks tell of a firing alert that it needs no second look while no place is out."""
@@ -109,70 +110,47 @@ class Watch:
         self.tips: dict[int, int] = {}
         self.tally = Tally()
         """What was counted since the last event-day was closed."""
-        if rule.budget is not None:
-            for link in links:
-                if link.signal == self.primary:
-                    link.counter = EpisodeCounter(len(link.group_rows), link.group.slot_s)
+
+    @property
+    def links(self) -> list[Link]:
+        """The groups that speak."""
+        return [link for turns in self.turns.values() for link in turns.heard.links]
 
     def grow(self) -> None:
         """Append the rows that events have made since."""
         if self.series is None or len(self.series) == len(self.rows):
             return
-        old, n = len(self.rows), len(self.series)
-        self.key = np.concatenate([self.key[:old], self.series.keys(old)])
+        n = len(self.series)
         self.rows = np.arange(n, dtype=np.int32)
-        for link in self.links:
-            link.grow(n)
-        for column in self.columns.values():
-            column.grow(n)
+        for turns in self.turns.values():
+            turns.heard.grow(self.series.keys, n)
         for windows in self.event_columns.values():
             windows.grow(n)
 
     # -- signals --------------------------------------------------------------------------
 
-    def take(self, link: Link, signals: Signals) -> None:
-        """Take over what a group said of its last slot."""
-        rows: Any = slice(None) if link.whole else link.rule_rows
-        come = self._write(
-            link.signal, rows, signals, slice(None) if link.whole else link.group_rows
-        )
-        if link.counter is not None:
-            mine = signals if link.whole else signals.take(link.group_rows)
-            self.tally = self.tally + link.counter.count(mine, come)
+    def take(self, signal: str, said: Said) -> None:
+        """Decide whose moment has come after a group spoke of its last slot."""
+        counted = self.turns[signal].take(said, self.price)
+        if self.rule.budget is not None and signal == self.primary:
+            self.tally = self.tally + counted
+
+    def correct(self, signal: str, said: Said) -> None:
+        """Decide anew for rows that a late reading corrected; nothing counts twice."""
+        self.turns[signal].take(said, self.price, count=False)
 
     def close_day(self) -> Tally:
         """Return what was counted since this was last asked, and begin anew."""
         tally, self.tally = self.tally, Tally()
         return tally
 
-    def correct(
-        self, link: Link, group_rows: IntArray, signals: Signals
-    ) -> tuple[IntArray, IntArray]:
-        """Take over corrected signals of some group rows.
-
-        Returns
-        -------
-        rows : ndarray of int
-            Rule rows for which anything that decides has changed.
-        index : ndarray of int
-            Their places in `group_rows`.
-        """
-        rule_rows = link.to_rule(group_rows)
-        mine = np.flatnonzero(rule_rows >= 0)
-        rows = rule_rows[mine]
-        column = self.columns[link.signal]
-        before = column.urgency[rows], column.onset[rows]
-        self._write(link.signal, rows, signals, mine)
-        changed = (before[0] != column.urgency[rows]) | (before[1] != column.onset[rows])
-        return rows[changed], mine[changed]
-
-    def disproved(self, link: Link, group_rows: IntArray, slot: int) -> list[int]:
+    def disproved(self, signal: str, link: Link, group_rows: IntArray, slot: int) -> list[int]:
         """Return the rows whose episode, as it was when their alert was raised, is no more.
 
         To be asked after a slot was amended, of the rows amended: if the slot lies before the
         alert, the alert was wrong; if it lies after, the episode has merely ended.
         """
-        if link.signal != self.primary or not self.lives:
+        if signal != self.primary or not self.lives:
             return []
         end_ns = ((slot + 1) * link.group.slot_s + link.group.phase_s) * NS
         rule_rows = link.to_rule(group_rows)
@@ -191,64 +169,56 @@ class Watch:
             if slot_of == NO_SLOT or ns > self.lives[row].onset_ns
         ]
 
-    def _write(
-        self, signal: str, rows: IntArray | slice, signals: Signals, picked: IntArray | slice
-    ) -> BoolArray:
-        """Keep what was said, and return where the moment to act has come.
-
-        The price in force decides. Once the primary signal's moment has come it stays come for
-        that episode, whatever prices follow.
-        """
-        column = self.columns[signal]
-        onset = signals.onset[0, picked]
-        stays = column.due[rows] & (column.onset[rows] == onset)
-        column.urgency[rows] = signals.urgency[0, picked]
-        column.evidence[rows] = signals.evidence[0, picked]
-        column.p_value[rows] = signals.p_value[0, picked]
-        column.onset[rows] = onset
-        mine = self.rows[rows]
-        come: BoolArray = due(column.urgency[rows], self.price, lambda i: self.key[mine[i]], onset)
-        if signal == self.primary:
-            come |= stays
-        come &= onset != NO_SLOT
-        column.due[rows] = come
-        return come
-
     def spoke(self, signal: str, row: int) -> Link | None:
         """Return the link by which a signal last spoke of a row, or None if it never did."""
-        for link in self.links:
-            if link.signal == signal and link.hears(row) and link.end_ns:
+        for link in self.turns[signal].heard.links:
+            if link.hears(row) and link.end_ns:
                 return link
         return None
 
     def onset_ns(self, signal: str, row: int) -> int:
         """Return when a row's present episode of a signal began; NO_ONSET without one."""
-        return _onset_ns(self.spoke(signal, row), int(self.columns[signal].onset[row]))
+        onset = int(self.turns[signal].heard.columns.onset[row])
+        return _onset_ns(self.spoke(signal, row), onset)
 
     def end_ns(self, signal: str, row: int) -> int:
         """Return the end of the slot that a signal last spoke of on a row; 0 before it did."""
         link = self.spoke(signal, row)
         return 0 if link is None else link.end_ns
 
-    def mask(self, rows: IntArray | slice, now: Mapping[str, Any]) -> BoolArray:
-        """Return where the rule's condition may be met."""
-        values: dict[str, Any] = dict(now) | self._signal_columns(rows)
-        for name, windows in self.event_columns.items():
-            for field_name, array in windows.arrays().items():
-                values[f"{name}.{field_name}"] = array[rows]
-        wanted = {c: values[c] for c in self.compiled.columns if c in values}
+    def column(self, dotted: str, rows: NDArray[np.int32] | slice) -> Any:
+        """Return the values that masks know by a dotted name, of ascending rows; None if none."""
+        name, _, field_name = dotted.partition(".")
+        if name == "fused":
+            parts = [(self.column(f"{n}.evidence", rows), w) for n, w in self.compiled.weights]
+            return fuse(parts)
+        if name in self.turns and field_name == "due":
+            return self.turns[name].due.mask(rows, len(self.rows))
+        if name in self.turns and field_name == "ready":
+            return self.turns[name].heard.columns.urgency[rows] >= 0
+        columns = self.turns[name].heard.columns if name in self.turns else None
+        # What only single rows are asked for (facts, ages) has no column: it could be anything.
+        values = getattr(columns or self.event_columns.get(name), field_name, None)
+        return None if values is None else values[rows]
+
+    def mask(self, rows: NDArray[np.int32] | slice) -> BoolArray:
+        """Return where, among ascending rows, the rule's condition may be met."""
+        values = {name: self.column(name, rows) for name in self.compiled.columns}
+        wanted = {name: value for name, value in values.items() if value is not None}
         n = len(self.rows[rows])
         return np.broadcast_to(np.asarray(self.compiled.mask(wanted), bool), (n,))
 
-    def _signal_columns(self, rows: IntArray | slice) -> dict[str, NDArray[Any]]:
-        values: dict[str, NDArray[Any]] = {}
-        for name, column in self.columns.items():
-            values[f"{name}.due"] = column.due[rows]
-            values[f"{name}.urgency"] = column.urgency[rows]
-            values[f"{name}.evidence"] = column.evidence[rows]
-            values[f"{name}.p_value"] = column.p_value[rows]
-            values[f"{name}.ready"] = column.urgency[rows] >= 0
-        return values
+    def led(self) -> NDArray[np.int32] | None:
+        """Return the rows where the condition may be met, found from those that are due.
+
+        None if a row need not be due to meet it: then all rows are to be looked through.
+        """
+        if self.compiled.leads is None:
+            return None
+        rows: NDArray[np.int32] = np.zeros(0, np.int32)
+        for name in sorted(self.compiled.leads):
+            rows = union(rows, self.turns[name].due.rows)
+        return rows[self.mask(rows)] if len(rows) else rows
 
     # -- evaluation -----------------------------------------------------------------------
 
@@ -259,20 +229,23 @@ class Watch:
         rows: NDArray[np.int32] | None = None,
         arrivals: Mapping[int, int] | None = None,
         refuted: Collection[int] = (),
+        hit: IntArray | None = None,
     ) -> list[Raised]:
         """Look at all rows (or some) at event time `at_ns`; return what changed.
 
         `arrivals` gives a time of its own to rows that late readings corrected; of `refuted` ones
-        they took away what raised the alert.
+        they took away what raised the alert. `hit`, for all rows, are those where the condition may
+        be met (:class:`engine.sieve.Sieve`).
         """
-        where: Any = slice(None) if rows is None else rows
-        if rows is not None and self.rule.events:
-            for row in rows.tolist():
-                self._look(row, (arrivals or {}).get(row, at_ns), around)
-        mask = self.mask(where, {})
-        hit = np.flatnonzero(mask) if rows is None else rows[mask]
+        if rows is not None:
+            if self.rule.events:
+                for row in rows.tolist():
+                    self._look(row, (arrivals or {}).get(row, at_ns), around)
+            hit = rows[self.mask(rows)]
+        elif hit is None:
+            hit = np.flatnonzero(self.mask(slice(None)))
         kept: set[int] = set()
-        if rows is None and self.compiled.mask_exact:
+        if rows is None and self.compiled.mask_exact and self.lives:
             kept = self._held_back(hit, around)
             if self.steady and not around.unsettled(at_ns):
                 kept |= self._unmoved(hit)
@@ -325,7 +298,11 @@ class Watch:
 
     def _promotion_columns(self, rows: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
         """Return what the conditions of promotions read, of rows whose signals are ready or not."""
-        values = self._signal_columns(rows)
+        values = {
+            dotted: self.column(dotted, rows)
+            for name in self.turns
+            for dotted in (f"{name}.{field_name}" for field_name in SIGNAL_FIELDS)
+        }
         facts = self._facts(rows)
         for signal, fact in self.compiled.promotion_facts():
             values[f"{signal}.facts.{fact}"] = np.array(
@@ -344,10 +321,10 @@ class Watch:
     def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
         """Return, by signal, the facts of each row."""
         found: dict[str, list[dict[str, float]]] = {}
-        for name in self.columns:
+        for name, turns in self.turns.items():
             facts: list[dict[str, float]] = [{} for _ in rows]
-            for link in self.links:
-                if link.signal != name or not link.end_ns:
+            for link in turns.heard.links:
+                if not link.end_ns:
                     continue
                 group_rows = link.to_group(rows)
                 here = np.flatnonzero(group_rows >= 0)
@@ -427,7 +404,7 @@ class Watch:
         else:
             self.lives[row] = after
         if after.firing and not before.firing:
-            self.tips[row] = max((self.end_ns(name, row) for name in self.columns), default=0)
+            self.tips[row] = max((self.end_ns(name, row) for name in self.turns), default=0)
         tip_ns = self.tips.get(row, 0)
         if not after.firing:
             self.tips.pop(row, None)
@@ -461,12 +438,13 @@ class Watch:
         if "alerts" in only:
             values["alerts"] = around.alerts(self, row)
         for name, use in self.rule.signals.items():
-            column = self.columns[name]
+            turns = self.turns[name]
+            column = turns.heard.columns
             link = self.spoke(name, row)
             onset = _onset_ns(link, int(column.onset[row]))
             values[name] = {
                 "ready": bool(column.urgency[row] >= 0),
-                "due": bool(column.due[row]),
+                "due": turns.due.has(row),
                 "urgency": int(column.urgency[row]),
                 "evidence": float(column.evidence[row]),
                 "p_value": float(column.p_value[row]),
@@ -477,8 +455,8 @@ class Watch:
         return values
 
     def _onset(self, row: int, at_ns: int) -> int:
-        onsets = [self.onset_ns(name, row) for name in self.columns]
-        onsets += [int(c.onset_ns[row]) for c in self.event_columns.values() if not self.columns]
+        onsets = [self.onset_ns(name, row) for name in self.turns]
+        onsets += [int(c.onset_ns[row]) for c in self.event_columns.values() if not self.turns]
         known = [o for o in onsets if o != NO_ONSET]
         return known[0] if known else at_ns
 
@@ -505,8 +483,11 @@ class Watch:
         life = self.lives.get(row)
         return life is not None and life.phase >= Phase.FIRING
 
-    def adopt(self, old: Watch) -> list[int]:
+    def adopt(self, old: Watch, carried: dict[tuple[int, int], Heard]) -> list[int]:
         """Go on where an older version of this rule stood.
+
+        `carried` has what was taken over for other rules, by (heard before, heard now): rules that
+        listened alike and still do go on sharing.
 
         Returns
         -------
@@ -518,9 +499,14 @@ class Watch:
             before = old.rule.signals.get(name)
             if before is None or replace(before, weight=use.weight) != use:
                 continue
-            for field_name in SignalColumns.__slots__:
-                column = getattr(self.columns[name], field_name)
-                column[mine] = getattr(old.columns[name], field_name)[theirs]
+            fresh, past = self.turns[name].heard, old.turns[name].heard
+            pair = id(past), id(fresh)
+            if pair not in carried:
+                carried[pair] = past if fresh.alike(past) else fresh.like()
+                if carried[pair] is not past:
+                    carried[pair].adopt(past, mine, theirs)
+            self.turns[name].heard = carried[pair]
+            self.turns[name].adopt(old.turns[name], mine, theirs)
         for name, window in self.rule.events.items():
             if old.rule.events.get(name) == window:
                 for field_name in EventColumns.__slots__:
@@ -529,12 +515,6 @@ class Watch:
         if self.rule.budget == old.rule.budget:
             self.price = old.price
         self.tally = old.tally
-        for link in self.links:
-            for twin in old.links:
-                if link.counter is not None and twin.counter and twin.group is link.group:
-                    here, there = rows_in(link.group_rows, twin.group_rows)
-                    for key, values in link.counter.state.items():
-                        values[here] = twin.counter.state[key][there]
         to = dict(zip(theirs.tolist(), mine.tolist(), strict=True))
         self.lives = {to[row]: life for row, life in old.lives.items() if row in to}
         self.tips = {to[row]: tip for row, tip in old.tips.items() if row in to}
@@ -554,14 +534,11 @@ class Watch:
             "tips": sorted(self.tips.items()),
         }
         arrays: dict[str, NDArray[Any]] = {}
-        for name, column in self.columns.items():
-            arrays |= {f"signal/{name}/{k}": v for k, v in column.arrays().items()}
+        for name, turns in self.turns.items():
+            arrays |= {f"signal/{name}/{k}": v for k, v in turns.arrays().items()}
         for name, windows in self.event_columns.items():
             arrays |= {f"event/{name}/{k}": v for k, v in windows.arrays().items()}
         arrays["reached"] = self.tally.reached
-        for i, link in enumerate(self.links):
-            if link.counter is not None:
-                arrays |= {f"counter/{i}/{k}": v for k, v in link.counter.snapshot().items()}
         # Copies: a snapshot is written while the shard goes on.
         return header, {name: array.copy() for name, array in arrays.items()}
 
@@ -573,18 +550,12 @@ class Watch:
         self.tally = Tally(np.array(arrays["reached"]), int(exposure_s), int(spent))
         self.lives = {int(r[0]): Life(*r[1:]) for r in header["lives"]}
         self.tips = {int(row): int(tip) for row, tip in header["tips"]}
-        for name, column in self.columns.items():
-            for k in column.__slots__:
-                setattr(column, k, np.array(arrays[f"signal/{name}/{k}"]))
+        for name, turns in self.turns.items():
+            start = f"signal/{name}/"
+            turns.restore({k[len(start) :]: v for k, v in arrays.items() if k.startswith(start)})
         for name, windows in self.event_columns.items():
             for k in windows.__slots__:
                 setattr(windows, k, np.array(arrays[f"event/{name}/{k}"]))
-        for i, link in enumerate(self.links):
-            if link.counter is not None:
-                prefix = f"counter/{i}/"
-                link.counter.restore(
-                    {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
-                )
 
 
 def _onset_ns(link: Link | None, slot: int) -> int:

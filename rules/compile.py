@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rules.alerts import Level
-from rules.expression import Name, Node, conjuncts, parse, walk
+from rules.expression import Logic, Name, Node, conjuncts, parse, walk
 from rules.masks import Evaluation, Graph, fuse
 from rules.model import URGENCY, Promotion, Rule, Unless
 
@@ -102,6 +102,10 @@ class CompiledRule:
         Whether :meth:`promoted` says exactly what :meth:`decide` would.
     reads : frozenset of str
         What :meth:`decide` reads beside signals and events: ``subject``, ``context`` and so on.
+    leads : frozenset of str, or None
+        Signals of which at least one is due wherever `when` is met; None: it can be met without.
+    weights : tuple of (str, float)
+        What adds to `fused`: signals by weight, events by what one is worth.
     """
 
     def __init__(self, rule: Rule) -> None:
@@ -118,6 +122,12 @@ class CompiledRule:
         self._graph = Graph()
         self._root = self.add_to(self._graph)
         self.mask_exact = self._graph.exact(self._root)
+        self.leads = _leads(self.when.node, self.signals)
+        # An event is worth what the rule says; a signal, its evidence times a weight.
+        self.weights = (
+            *((name, use.weight) for name, use in rule.signals.items()),
+            *((name, 1.0) for name, use in rule.events.items() if use.evidence),
+        )
         self.columns = self._columns()
         self._promoting = {
             i: self._graph.add(c.node, _column_or_fact)
@@ -135,7 +145,8 @@ class CompiledRule:
         """Add `when` to a graph that several rules share; return its term.
 
         `prefix` renames what comes before the first dot (a local signal name → the key of its
-        detector group), so that rules that listen to the same thing share its masks.
+        detector group), so that rules that listen to the same thing share its masks; it can also
+        rename a whole dotted name.
         """
         names = {} if prefix is None else prefix
 
@@ -143,6 +154,8 @@ class CompiledRule:
             root, _, rest = dotted.partition(".")
             if root in ("subject", "alerts") or dotted == "now.season" or rest == "value":
                 return None
+            if dotted in names:
+                return names[dotted]
             return f"{names.get(root, root)}.{rest}" if rest else names.get(root, root)
 
         return graph.add(self.when.node, column)
@@ -169,7 +182,7 @@ class CompiledRule:
         """
         given = dict(columns)
         if "fused" in self.columns and "fused" not in given:
-            parts = [(columns.get(f"{n}.evidence"), w) for n, w in self._weights()]
+            parts = [(columns.get(f"{n}.evidence"), w) for n, w in self.weights]
             if all(evidence is not None for evidence, _ in parts):
                 given["fused"] = fuse([(np.asarray(evidence), w) for evidence, w in parts])
         with np.errstate(all="ignore"):
@@ -234,13 +247,8 @@ class CompiledRule:
     def _columns(self) -> frozenset[str]:
         used = self._graph.columns(self._root)
         if "fused" in used:
-            used |= {f"{name}.evidence" for name, _ in self._weights()}
+            used |= {f"{name}.evidence" for name, _ in self.weights}
         return used
-
-    def _weights(self) -> list[tuple[str, float]]:
-        """Return what adds to `fused`: signals by weight, events by what one is worth."""
-        signals = [(name, use.weight) for name, use in self.rule.signals.items()]
-        return signals + [(name, 1.0) for name, use in self.rule.events.items() if use.evidence]
 
     def _seen(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the variables without what is not known, `fused` added."""
@@ -251,7 +259,7 @@ class CompiledRule:
                 seen[name] = {"ready": False}
         if "fused" not in variables:
             total, there = 0.0, False
-            for name, weight in self._weights():
+            for name, weight in self.weights:
                 evidence = _clean(_at(seen, (name, "evidence")))
                 if evidence is not None:
                     total, there = total + float(evidence) * weight, True
@@ -287,6 +295,19 @@ def _column_or_fact(dotted: str) -> str | None:
 def _level(base: Level, promotions: Sequence[Promotion], met: int) -> Level:
     reached = [p.to for i, p in enumerate(promotions) if met >> i & 1 and p.after_s == 0]
     return max([base, *reached], key=lambda level: URGENCY[level])
+
+
+def _leads(node: Node, signals: Sequence[str]) -> frozenset[str] | None:
+    """Return signals of which one is due wherever an expression is true; None if none need be."""
+    if isinstance(node, Name) and node.path[1:] == ("due",) and node.path[0] in signals:
+        return frozenset({node.path[0]})
+    if not isinstance(node, Logic):
+        return None
+    parts = [_leads(item, signals) for item in node.items]
+    known = [part for part in parts if part is not None]
+    if node.op == "&&":
+        return min(known, key=lambda part: (len(part), sorted(part)), default=None)
+    return frozenset().union(*known) if len(known) == len(parts) else None
 
 
 def _names(node: Node) -> tuple[str, ...]:

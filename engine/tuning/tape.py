@@ -205,8 +205,8 @@ class Recorder(Replay):
 
     def _prepare(self) -> None:
         shard = self.host.shards[0]
-        links = [x for x in shard.watches[0].links if x.signal == shard.watches[0].primary]
-        for link in links:
+        watch = shard.watches[0]
+        for link in watch.turns[watch.primary].heard.links if watch.primary else []:
             self._reels.append(_Reel(self, link, self._most))
         # What attributes say (a plant's closure) was told when the shard was made: hear it again.
         for reel in self._reels:
