@@ -1,8 +1,9 @@
 """A city on real servers on this machine: from arrival to task while readings pour in; MQTT's many meters;
-the Faust worker beside a plain Faust agent (``bench/city_faust.py``).
+topics of single readings (``city_topic``); the Faust worker beside a plain Faust agent (``city_faust``).
 
     python -m bench.city latency --rate 50000 --seconds 30
     python -m bench.city mqtt --meters 100000
+    python -m bench.city topic --messages 2000000
     python -m bench.city faust --homes 50000 --slots 192
 
 ``latency``: HTTP push (Arrow) of a district's readings to a gateway, Kafka, one worker, PostgreSQL;
@@ -36,7 +37,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
-from bench import city_faust
+from bench import city_faust, city_topic
 from engine.city.servers import Kafka, Mosquitto, Postgres, Server, free_port
 from engine.simulate.load import generate_load
 from engine.store import Store
@@ -76,22 +77,27 @@ def a_city(
         }  # fmt: skip
         file = folder / "city.yaml"
         file.write_text(yaml.safe_dump(config))
-        for part in parts:
+
+        def start(part: str) -> subprocess.Popen[bytes]:
             with (folder / f"{part}.log").open("wb") as out:
                 processes[part] = subprocess.Popen(
                     [sys.executable, "-m", "engine.cli.main", part, "--config", str(file)],
                     stdout=out, stderr=out,
                 )  # fmt: skip
+            return processes[part]
+
+        for part in parts:
+            start(part)
         url = f"http://127.0.0.1:{http}"
-        for _ in range(600):
+        for _ in range(600 if parts else 0):
             try:
                 httpx.get(f"{url}/healthz", trust_env=False)
                 break
             except httpx.HTTPError:
                 time.sleep(0.2)
-        yield {"url": url, "store": pg.url, "kafka": kafka, "processes": processes}
+        yield {"url": url, "store": pg.url, "kafka": kafka, "processes": processes, "start": start}
     except BaseException:
-        for part in parts:
+        for part in processes:
             log = folder / f"{part}.log"
             print(part, log.read_text()[-1_500:] if log.exists() else "", file=sys.stderr)
         raise
@@ -332,10 +338,11 @@ def settled(kafka: str, meters: int) -> list[list[bytes]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["latency", "mqtt", "faust"])
+    parser.add_argument("part", choices=["latency", "mqtt", "faust", "topic"])
     parser.add_argument("--rate", type=int, default=50_000)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--meters", type=int, default=100_000)
+    parser.add_argument("--messages", type=int, default=2_000_000)
     parser.add_argument("--homes", type=int, default=50_000)
     parser.add_argument("--slots", type=int, default=192, help="quarters of an hour of each home")
     parser.add_argument("--transport", choices=["faust", "aiokafka"], default="faust")
@@ -344,6 +351,8 @@ def main() -> None:
         latency(options.rate, options.seconds)
     elif options.part == "faust":
         city_faust.run(options.homes, options.slots, options.transport)
+    elif options.part == "topic":
+        city_topic.run(options.messages)
     else:
         many_meters(options.meters)
 

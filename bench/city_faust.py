@@ -99,7 +99,9 @@ def _ours(folder: Path, tables: Path, kafka: Kafka, pg: Postgres, transport: str
             time.sleep(3)
             process = psutil.Process(worker.pid)
             before, began = process.cpu_times(), time.monotonic()
-            producer = Producer({"bootstrap.servers": kafka.address, "linger.ms": 5})
+            producer = Producer(
+                {"bootstrap.servers": kafka.address, "linger.ms": 5, "log_level": 0}
+            )
             for shard, log in enumerate(logs):
                 for message in log:
                     producer.produce(name, message, partition=shard)
@@ -179,7 +181,7 @@ def _plain(folder: Path, tables: Path, kafka: Kafka) -> dict[str, Any]:
     admin = AdminClient({"bootstrap.servers": kafka.address})
     for made in admin.create_topics([NewTopic(topic, SHARDS, 1)]).values():
         made.result()
-    producer = Producer({"bootstrap.servers": kafka.address, "linger.ms": 5})
+    producer = Producer({"bootstrap.servers": kafka.address, "linger.ms": 5, "log_level": 0})
     for meter, ts, value in zip(*(table[c].to_pylist() for c in table.column_names), strict=True):
         body = {"meter_id": meter, "ts": ts.isoformat(), "value": value}
         producer.produce(topic, json.dumps(body), key=meter)

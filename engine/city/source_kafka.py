@@ -64,6 +64,7 @@ class KafkaSource:
                     "bootstrap.servers": city.kafka,
                     "group.id": f"{city.prefix}.gateway",
                     "enable.auto.commit": False,
+                    "enable.auto.offset.store": False,
                     "auto.offset.reset": "earliest",
                     "queued.max.messages.kbytes": 32_768,
                     "fetch.max.bytes": 8 << 20,
