@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from engine.console.boards import HourCount, Kpi
 from engine.console.context import Console
@@ -68,17 +68,24 @@ def _lives(console: Console, scope: Sequence[str], since_ns: int) -> list[Any]:
 
 
 def _open_at(console: Console, scope: Sequence[str], moments: Sequence[int]) -> list[float]:
-    """Return how many alerts were open at each moment (those that began within two weeks)."""
-    a = t.alerts.c
-    query = select(a.raised_ns, a.at_ns, a.state).where(
-        within(a.place, scope), (a.state == "firing") | (a.at_ns >= moments[0])
+    """Return how many alerts were open at each moment: until they ended or were closed."""
+    a, k = t.alerts.c, t.tasks.c
+    closed = case((k.closed_ns >= a.at_ns, k.closed_ns), else_=None)
+    query = (
+        select(a.raised_ns, a.at_ns, a.state, closed.label("closed_ns"))
+        .select_from(t.alerts)
+        .outerjoin(t.task_alerts, t.task_alerts.c.alert_id == a.alert_id)
+        .outerjoin(t.tasks, k.task_id == t.task_alerts.c.task_id)
+        .where(within(a.place, scope), (a.state == "firing") | (a.at_ns >= moments[0]))
     )
     begun, ended = [], []
     with console.store.database.read() as connection:
-        for raised, at, state in connection.execute(query):
+        for raised, at, state, closed_ns in connection.execute(query):
             begun.append(raised)
             if state != "firing":
                 ended.append(at)
+            elif closed_ns is not None:
+                ended.append(closed_ns)
     begun.sort()
     ended.sort()
     return [float(bisect.bisect_right(begun, m) - bisect.bisect_right(ended, m)) for m in moments]

@@ -210,7 +210,11 @@ class Questions:
             # Of the alerts of one task the first stands for it once none fires any more.
             silent = k.alerts <= k.alerts_resolved + k.alerts_cancelled
             left = k.state.in_(_OPEN) & silent & (k.alert_id == a.alert_id)
-            query = query.where(asked | func.coalesce(left, False) if q.unfinished else asked)
+            # Whose task somebody closed is finished, until it changes again (and nobody looked).
+            done = (k.state == "closed") & (a.at_ns <= k.closed_ns)
+            if q.unfinished:
+                asked = (asked & ~func.coalesce(done, False)) | func.coalesce(left, False)
+            query = query.where(asked)
         if q.place:
             query = query.where(a.place.startswith(q.place, autoescape=True))
         if q.subject:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.api.kit import PASSWORD, Site
+from tests.api.kit import PASSWORD
 from tests.console.conftest import PHONE, missing
 from tests.console.district import District
 from tests.console.fakeapi import Fake, serve
 from tests.console.firefox import Firefox, program, running
+from tests.console.real import served
 from tests.console.test_pages import DESK, HAND
 from tests.console.test_phone import FIRST, OUTBOX_EMPTY, sent
 
@@ -102,31 +101,10 @@ def test_one_thumb_signs_and_two_taps_report(firefox: Firefox) -> None:
         assert [r["body"]["kind"] for r in sent(fake, "/report")] == ["away"]
 
 
-@contextmanager
-def real(folder: Path) -> Iterator[str]:
-    """Serve the real API and pages of a small site."""
-    import uvicorn
-
-    from engine.console.app import create_app
-
-    site = Site(folder)
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(site.console), log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        site.store.close()
-
-
 def test_signing_in_keeps_a_secure_cookie(firefox: Firefox, tmp_path: Path) -> None:
     """Browsers differ in whether a Secure cookie is taken from 127.0.0.1 without TLS."""
     firefox.size(1440, 900)
-    with real(tmp_path) as address:
+    with served(tmp_path) as (_, address):
         firefox.go(f"{address}/")
         firefox.click("input[name=username]")
         firefox.type("command")

@@ -205,8 +205,8 @@ def _happenings(console: Console, views: Views, scope: Sequence[str]) -> list[Ha
             Happening(
                 at=stamp(event.at_ns),
                 text=Text(
-                    zh=f"{place.name} {title.zh} {what.zh}",
-                    en=f"{place.name}: {title.en}, {what.en[:1].lower()}{what.en[1:]}",
+                    zh=f"{what.zh}：{place.name}，{title.zh}",
+                    en=f"{what.en}: {place.name}, {title.en}",
                 ),
                 level=task.level,
                 place=place,

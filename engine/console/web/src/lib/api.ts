@@ -20,6 +20,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Characters that turn the direction of what stands after them: a name with one would rewrite the rest of its line. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+export const parse = <T>(json: string): T => JSON.parse(json.replace(TURNS, "")) as T;
+
 export const csrf = signal("");
 /** Called when the server says that nobody is signed in. */
 export const signedOut = { hook: (): void => {} };
@@ -49,7 +54,7 @@ export async function call<T>(method: string, path: string, options: CallOptions
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", both({ zh: "连不上服务器", en: "The server cannot be reached" }));
   }
-  if (answer.ok) return (answer.status === 204 ? null : await answer.json()) as T;
+  if (answer.ok) return answer.status === 204 ? (null as T) : parse<T>(await answer.text());
   const problem = await read(answer);
   if (answer.status === 401 && !options.anonymous) signedOut.hook();
   throw problem;
@@ -57,7 +62,7 @@ export async function call<T>(method: string, path: string, options: CallOptions
 
 async function read(answer: Response): Promise<ApiError> {
   try {
-    const p = (await answer.json()) as Problem;
+    const p = parse<Problem>(await answer.text());
     const message = [both(p.title), p.detail].filter(Boolean).join(both({ zh: "：", en: ": " }));
     return new ApiError(answer.status, p.code, message, p.reference, p.retry_after_s, p.errors ?? [], p.task);
   } catch {

@@ -114,7 +114,8 @@ export class BoardList {
       if (!old) continue;
       const next = { ...old, task: briefOf(task) };
       const home = byId.has(task.alert_id) ? byId : waiting;
-      if (this.fits(next)) home.set(task.alert_id, next);
+      // A closed task ends it here; should the alert change after that, it comes again by itself.
+      if (this.fits(next) && task.state !== "closed") home.set(task.alert_id, next);
       else home.delete(task.alert_id);
     }
     this.arrived = new Set(fresh.map((a) => a.alert_id));

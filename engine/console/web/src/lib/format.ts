@@ -84,7 +84,7 @@ const UNITS = {
   en: { s: " s", m: " min", h: " h", hLong: " h", d: " d" },
 } as const;
 
-/** 41 分 · 1 时 32 分 · 2 天 8 时 */
+/** 41 分 · 1 时 32 分 · 3 小时 · 2 天 8 小时 */
 export function span(length: number, long = false): string {
   const u = UNITS[lang.value];
   const h = long ? u.hLong : u.h;
@@ -93,10 +93,11 @@ export function span(length: number, long = false): string {
   if (all < HOUR) return `${Math.floor(all / MIN)}${u.m}`;
   if (all < DAY) {
     const m = Math.floor((all % HOUR) / MIN);
-    return `${Math.floor(all / HOUR)}${h}${m && all < 10 * HOUR ? ` ${m}${u.m.trim() === "min" ? " min" : " 分"}`.replace(/ {2}/g, " ") : ""}`;
+    // "3 小时", but "3 时 20 分": 时 alone reads as o'clock.
+    return `${Math.floor(all / HOUR)}${m && all < 10 * HOUR ? h : u.hLong}${m && all < 10 * HOUR ? ` ${m}${u.m}` : ""}`;
   }
   const hours = Math.floor((all % DAY) / HOUR);
-  return `${Math.floor(all / DAY)}${u.d}${hours && all < 7 * DAY ? ` ${hours}${u.h}` : ""}`;
+  return `${Math.floor(all / DAY)}${u.d}${hours && all < 7 * DAY ? ` ${hours}${u.hLong}` : ""}`;
 }
 
 /** Countdown: mm:ss under an hour, words above; − once it is past. */

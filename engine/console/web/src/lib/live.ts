@@ -1,6 +1,6 @@
 // The live stream: one EventSource for the page, resumed where it broke, heard by whoever asks.
 import { signal } from "@preact/signals";
-import { BASE, signedOut } from "./api";
+import { BASE, parse, signedOut } from "./api";
 import { ms } from "./format";
 import { takeClock } from "./session";
 import type { AlertMessage, AlertSummary, Clock, Resync, TaskMessage, TaskSummary } from "./types";
@@ -64,7 +64,7 @@ function connect(): void {
       const message = event as MessageEvent<string>;
       if (message.lastEventId) cursor = message.lastEventId;
       connected.value = true;
-      take(JSON.parse(message.data) as T);
+      take(parse<T>(message.data));
     });
   hear<AlertMessage>("alert", (m) => add((b) => b.alerts.push(m.alert)));
   hear<TaskMessage>("task", (m) => add((b) => b.tasks.push(m.task)));

@@ -59,7 +59,8 @@ export function headline(a: { title: AlertSummary["title"]; reason: AlertSummary
   const kind = kindText(a.subject_kind) || title;
   const seen = reason || title;
   // A title that begins with the kind need not say it twice.
-  return [kind, seen.startsWith(kind) && seen !== kind ? seen.slice(kind.length).trim() : seen];
+  if (seen === kind) return ["", seen];
+  return [kind, seen.startsWith(kind) ? seen.slice(kind.length).trim() : seen];
 }
 
 export const briefOf = (task: TaskSummary): TaskBrief => ({

@@ -110,6 +110,8 @@ function Head({ a, onDone }: { a: AlertDetail; onDone: () => void }): JSX.Elemen
   const due = a.task?.due;
   const over = !!due && limitState(limitStart(due), ms(due.at), now.value) === "over";
   const [first, rest] = sentence(both(a.reason));
+  // Once it is over its sentence says so; why people were sent stays to be read.
+  const was = a.state === "firing" ? undefined : a.changes.findLast((c) => c.state === "firing");
   return (
     <section class="hd">
       <LevelGlyph level={a.level} />
@@ -125,6 +127,7 @@ function Head({ a, onDone }: { a: AlertDetail; onDone: () => void }): JSX.Elemen
       <div class="tx">
         <h1>{first}</h1>
         {rest && <p class="why">{rest}</p>}
+        {was && <p class="cf"><Icon name="history" /><b>{text.alert.was}</b><span>{both(was.reason)}</span></p>}
         {a.quiet_if && both(a.quiet_if) && <p class="cf"><Icon name="corner" /><b>{text.alert.quietIf}</b><span>{both(a.quiet_if)}</span></p>}
       </div>
     </section>

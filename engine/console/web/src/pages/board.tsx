@@ -74,7 +74,7 @@ function useBoard(filters: Filters): { board: BoardData | undefined; error: unkn
       }, SETTLE_MS);
       const first = fresh.find((a) => a.level === "red") ?? fresh[0];
       if (!first) return;
-      const said = t().board.announce(t().level.long[first.level], placeLine(first.path, first.place), headline(first).join(" "));
+      const said = t().board.announce(t().level.long[first.level], placeLine(first.path, first.place), headline(first).join(" ").trim());
       if (first.level === "red") setRed(said);
       else if (Date.now() - spoken.current > 10_000) {
         spoken.current = Date.now();
@@ -123,17 +123,22 @@ export function DeskBoard(): JSX.Element {
       </TopBar>
       <Banners />
       <div class={`wrap board ${connected.value === false ? "stale" : ""}`}>
-        {board ? <KpiStrip kpis={board.kpis} /> : <div class="kpis panel skelp" />}
+        {board ? <KpiStrip kpis={board.kpis} /> : <KpiSkeleton />}
         <main class="cols3">
           <div class="col">
             <Stream list={list} board={board} filters={filters} change={change} names={names} news={news} red={red} />
           </div>
           <div class="col">{board ? <Middle board={board} names={names} pick={pick} picked={filters.place} /> : error ? <Panel title={text.map}><Failed error={error} retry={reload} what={text.title} /></Panel> : <Panel title={text.map}><Loading rows={5} /></Panel>}</div>
-          <div class="col right">{board && <Right board={board} names={names} />}</div>
+          <div class="col right">{board ? <Right board={board} names={names} /> : <Panel title={text.queues}><Loading rows={5} /></Panel>}</div>
         </main>
       </div>
     </Shell>
   );
+}
+
+/** The figures' places before there are figures, so that nothing moves when they come. */
+function KpiSkeleton(): JSX.Element {
+  return <div class="kpis panel" aria-hidden="true">{Array.from({ length: 7 }, (_, i) => <div key={i} class="kpi"><span class="skel w1" /><span class="skel big" /><span class="skel thin w0" /></div>)}</div>;
 }
 
 export function WallBoard(): JSX.Element {
@@ -159,7 +164,7 @@ export function WallBoard(): JSX.Element {
         <ClockText />
       </header>
       <Banners />
-      {board ? <KpiStrip kpis={board.kpis} /> : <div class="kpis panel skelp" />}
+      {board ? <KpiStrip kpis={board.kpis} /> : <KpiSkeleton />}
       <main class="cols3">
         <div class="col"><Stream list={list} board={board} filters={NO_FILTERS} names={names} news={news} red={red} wall /></div>
         <div class="col">{board ? <Middle board={board} names={names} wall /> : error ? <Panel><Failed error={error} retry={reload} /></Panel> : <Panel><Loading rows={6} /></Panel>}</div>
@@ -326,16 +331,18 @@ export function AlertRow({ alert: a, wall, selected, fresh, onSelect }: { alert:
     <>
       <LevelGlyph level={a.level} />
       <div class="m">
-        <div class="t cut"><span class="kd">{kind}</span> {seen}</div>
-        <div class="p cut">
-          <span class="pl">{placeLine(a.path, a.place, wall)}<Dot /></span>
-          {a.state !== "firing" && <>{t().alert[a.state]}<Dot /></>}
-          {a.task && <>{both(a.task.assignee_label) || t().task.queue[a.task.queue] || a.task.queue} <span class="st">{un ? <b>{stateText(a.task)}</b> : stateText(a.task)}</span></>}
+        <div class="l">
+          <div class="t cut" title={seen}>{kind && <span class="kd">{kind} </span>}{seen}</div>
+          <div class="c">{due ? <>{over && <Icon name="warn" class="t-over" label={t().limit.over} />}<span class="k">{stepText(due)}</span><Countdown from={limitStart(due)} to={ms(due.at)} /></> : <span class="f3">—</span>}</div>
         </div>
-      </div>
-      <div class="d">
-        <div class="c">{due ? <>{over && <Icon name="warn" class="t-over" label={t().limit.over} />}<span class="k">{stepText(due)}</span><Countdown from={limitStart(due)} to={ms(due.at)} /></> : <span class="f3">—</span>}</div>
-        <div class="w">{stampAt(raised, now.value)}<span class="ago"><Dot />{ago(now.value - raised)}</span></div>
+        <div class="l">
+          <div class="p cut">
+            <span class="pl">{placeLine(a.path, a.place, wall)}<Dot /></span>
+            {a.state !== "firing" && <>{t().alert[a.state]}<Dot /></>}
+            {a.task && <>{both(a.task.assignee_label) || t().task.queue[a.task.queue] || a.task.queue} <span class="st">{un ? <b>{stateText(a.task)}</b> : stateText(a.task)}</span></>}
+          </div>
+          <div class="w">{stampAt(raised, now.value)}<span class="ago"><Dot />{ago(now.value - raised)}</span></div>
+        </div>
       </div>
     </>
   );

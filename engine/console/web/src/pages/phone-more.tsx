@@ -94,7 +94,7 @@ export function Grid(): JSX.Element {
         <div class="grp">{text.board.q.worker}</div>
         {workers ? (
           <div class="card"><ul class="lad">{workers.slice(0, 30).map((w) => (
-            <li key={w.worker_id}><Icon name="user" /><span><b>{both(w.label)}</b><small>{w.grids.map((g) => g.name).join("、") || w.role} · {w.shift}</small></span><span class={`chip ${w.on_duty ? "line" : ""}`}>{w.on_duty ? text.tasksPage.yes : text.tasksPage.no}</span></li>
+            <li key={w.worker_id}><Icon name="user" /><span><b>{both(w.label)}</b><small>{[w.grids.map((g) => g.name).join(both({ zh: "、", en: ", " })) || w.role, w.shift].filter(Boolean).join(" · ")}</small></span><span class={`chip ${w.on_duty ? "line" : ""}`}>{w.on_duty ? text.tasksPage.yes : text.tasksPage.no}</span></li>
           ))}</ul></div>
         ) : <Loading rows={3} />}
         <div class="grp">{text.phone.report}</div>

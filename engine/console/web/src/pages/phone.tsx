@@ -55,7 +55,7 @@ async function notify(task: TaskSummary): Promise<void> {
   const registration = await navigator.serviceWorker?.getRegistration("/m");
   const [kind, seen] = headline(task);
   // Chat robots and phones drop identical texts: place and limit make each its own.
-  await registration?.showNotification(`${t().level.long[task.level]} · ${kind}`, {
+  await registration?.showNotification([t().level.long[task.level], kind].filter(Boolean).join(" · "), {
     body: `${seen}\n${placeLine(task.path, task.place, true)}`, tag: task.task_id, data: `/m/task/${task.task_id}`, requireInteraction: task.level === "red",
   });
 }
@@ -211,16 +211,20 @@ function TaskCard({ task, grid }: { task: TaskSummary & { pending?: boolean }; g
   const ended = task.state === "reported" || task.state === "closed";
   const hot = !ended && (task.level === "red" || (due !== null && limitState(limitStart(due), ms(due.at), now.value) === "over"));
   const who = both(task.assignee_label);
+  const state = grid && who ? t().phone.holderIs(who) : unsigned(task) ? "" : task.pending ? t().phone.waitSend : stateText(task);
+  const heads = [kind, state].filter(Boolean);
   return (
     <a class={`card ${task.level} ${hot ? "hot" : ""}`} href={`/m/task/${task.task_id}`}>
       <div class="row">
         <LevelGlyph level={task.level} />
         <div class="sp">
-          <div class="k">{kind}{grid && who ? <><Dot />{t().phone.holderIs(who)}</> : !unsigned(task) && <><Dot />{task.pending ? t().phone.waitSend : stateText(task)}</>}</div>
+          <div class="top">
+            <span class="k">{heads.map((h, n) => <>{n > 0 && <Dot />}{h}</>)}</span>
+            {due && !ended ? <span class="cd"><small>{stepText(due)}</small> <DueText due={due} /></span> : ended && <span class="cd"><small>{ago(now.value - ms(task.updated_at))}</small></span>}
+          </div>
           <div class="t two">{seen}</div>
           <div class="a cut">{door(task)}</div>
         </div>
-        {due && !ended ? <div class="cd"><DueText due={due} /><small>{stepText(due)}</small></div> : ended && <div class="cd"><small>{ago(now.value - ms(task.updated_at))}</small></div>}
       </div>
       {due && !ended && <LimitBar from={limitStart(due)} to={ms(due.at)} />}
     </a>

@@ -57,7 +57,7 @@ const length = (s: number | null): string => (s === null ? "—" : span(s * 1000
 function tiles(x: EffectRow): [string, string, string][] {
   const c = t().report.cols;
   return [
-    [c.alerts, num(x.alerts), `${c.tasks} ${num(x.tasks)}`], [c.p50, length(x.sign_p50_s), `p90 ${length(x.sign_p90_s)}`], [c.inTime, share(x.signed_in_time), `${num(x.signed)} / ${num(x.tasks)}`],
+    [c.alerts, num(x.alerts), `${c.tasks} ${num(x.tasks)}`], [c.p50, length(x.sign_p50_s), `p90 ${length(x.sign_p90_s)}`], [c.inTime, share(x.signed_in_time), `${c.signed} ${num(x.signed)}`],
     [c.onTime, share(x.on_time), `${c.closed} ${num(x.closed)}`], [c.confirmed, share(x.confirmed_rate), `${num(x.confirmed)} / ${num(x.confirmed + x.false)}`], [c.reopened, num(x.reopened), ""], [c.satisfaction, x.satisfaction === null ? "—" : num(x.satisfaction, 1), "1–5"],
   ];
 }

@@ -90,7 +90,7 @@ function TaskBox({ id, onClose, onChange }: { id: string; onClose: () => void; o
   const text = t();
   const over = !!task?.due && ms(task.due.at) < now.value;
   return (
-    <Dialog open title={task ? headline(task).join(" ") : text.phone.title} onClose={onClose}>
+    <Dialog open title={task ? headline(task).join(" ").trim() : text.phone.title} onClose={onClose}>
       {!task ? (error ? <Failed error={error} retry={reload} /> : <Loading />) : (
         <>
           <p class="f2 note gapb">{placeLine(task.path, task.place)} · {stateText(task)} · {both(task.assignee_label)}</p>

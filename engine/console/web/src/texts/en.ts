@@ -93,7 +93,7 @@ export const en: Texts = {
     unit: (unit, step) => `${unit} / ${step}`, noCurve: "No curve to draw", rasterTitle: (n, step) => `Last ${n} days, a cell per ${step}, filled with a sign of life`,
   },
   alert: {
-    crumb: "Alert", quietIf: "What would have kept it quiet", load: "Load", today: "Load today", ledger: "Evidence", signal: "Signal", seen: "What was seen", sumUnit: "Sum (log₁₀ likelihood ratio), dashed: budget line", weight: "Weight",
+    crumb: "Alert", was: "When raised", quietIf: "What would have kept it quiet", load: "Load", today: "Load today", ledger: "Evidence", signal: "Signal", seen: "What was seen", sumUnit: "Sum (log₁₀ likelihood ratio), dashed: budget line", weight: "Weight",
     notCounted: "not counted", total: "Sum",
     overLine: (line, over) => (over >= 0 ? `Budget line ${line}, over by ${num(over, 1)}` : `Budget line ${line}, short by ${num(-over, 1)}`),
     p: (p) => `p = ${p}`, budget: (n) => `budget ${n} false alerts per subject-year`, timeline: "What happened", nowIs: (time) => `now ${time}`, about: "Subject and provenance",

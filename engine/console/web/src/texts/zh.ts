@@ -89,7 +89,7 @@ export const zh = {
     unit: (unit: string, step: string) => `${unit} / ${step}`, noCurve: "没有可画的曲线", rasterTitle: (n: number, step: string) => `近 ${n} 天，每格 ${step}，实心为有活动`,
   },
   alert: {
-    crumb: "预警", quietIf: "怎样就不会报", load: "负荷曲线", today: "今日负荷", ledger: "证据账", signal: "信号", seen: "看到了什么", sumUnit: "累计（log₁₀ 似然比），虚线为预算线", weight: "权重",
+    crumb: "预警", was: "预警时", quietIf: "怎样就不会报", load: "负荷曲线", today: "今日负荷", ledger: "证据账", signal: "信号", seen: "看到了什么", sumUnit: "累计（log₁₀ 似然比），虚线为预算线", weight: "权重",
     notCounted: "不计分", total: "合计",
     overLine: (line: string, over: number) => (over >= 0 ? `预算线 ${line}，高出 ${num(over, 1)}` : `预算线 ${line}，还差 ${num(-over, 1)}`),
     p: (p: string) => `p = ${p}`, budget: (n: string) => `预算 ${n} 次误报 / 对象·年`, timeline: "经过", nowIs: (time: string) => `现在 ${time}`, about: "对象与出处",
