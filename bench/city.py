@@ -1,8 +1,10 @@
 """A city on real servers on this machine: from arrival to task while readings pour in; MQTT's many meters;
-topics of single readings (``city_topic``); the Faust worker beside a plain Faust agent (``city_faust``).
+Mosquitto and Redis away under load
+(``city_outages``); topics of single readings (``city_topic``); the Faust worker beside a plain Faust agent (``city_faust``).
 
     python -m bench.city latency --rate 50000 --seconds 30
     python -m bench.city mqtt --meters 100000
+    python -m bench.city outages --seconds 30
     python -m bench.city topic --messages 2000000
     python -m bench.city faust --homes 50000 --slots 192
 
@@ -37,7 +39,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import text
 
-from bench import city_faust, city_topic
+from bench import city_faust, city_outages, city_topic
 from engine.city.servers import Kafka, Mosquitto, Postgres, Server, free_port
 from engine.simulate.load import generate_load
 from engine.store import Store
@@ -52,7 +54,11 @@ PUSHES = 10
 
 @contextmanager
 def a_city(
-    folder: Path, tables: dict[str, Path], sources: dict[str, Any], parts: list[str]
+    folder: Path,
+    tables: dict[str, Path],
+    sources: dict[str, Any],
+    parts: list[str],
+    **more: Any,
 ) -> Iterator[dict[str, Any]]:
     """Start servers and parts; yield addresses and processes."""
     kafka, pg = Kafka(folder / "kafka"), Postgres(folder / "pg")
@@ -74,6 +80,7 @@ def a_city(
                 },
                 "worker": {"save_every_s": 20},
             },
+            **more,
         }  # fmt: skip
         file = folder / "city.yaml"
         file.write_text(yaml.safe_dump(config))
@@ -338,7 +345,7 @@ def settled(kafka: str, meters: int) -> list[list[bytes]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["latency", "mqtt", "faust", "topic"])
+    parser.add_argument("part", choices=["latency", "mqtt", "faust", "topic", "outages"])
     parser.add_argument("--rate", type=int, default=50_000)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--meters", type=int, default=100_000)
@@ -351,6 +358,8 @@ def main() -> None:
         latency(options.rate, options.seconds)
     elif options.part == "faust":
         city_faust.run(options.homes, options.slots, options.transport)
+    elif options.part == "outages":
+        city_outages.run(options.seconds)
     elif options.part == "topic":
         city_topic.run(options.messages)
     else:

@@ -20,6 +20,7 @@ from engine.city import topics
 from engine.city.district import District
 from engine.city.gateway_watch import watched
 from engine.city.packer import LogError, Packer
+from engine.health import Health
 from engine.inputs import directory_of
 
 log = structlog.get_logger()
@@ -71,9 +72,11 @@ class Gateway:
         config = district.config.city.gateway
         self.config = config
         self.clock = Clock(wall if config.clock == "wall" else None)
+        self.health = Health()
+        """What came of each source, for people."""
         self.packer = Packer(
-            district.routing, self._send,
-            block_rows=config.block_rows, memory_bytes=config.memory_bytes,
+            district.routing, self._send, block_rows=config.block_rows,
+            memory_bytes=config.memory_bytes, note=self.health.note,
         )  # fmt: skip
         self.log_up = True
         """Whether Kafka took the last tick."""

@@ -58,10 +58,18 @@ class Packer:
         A block with so many rows goes out at once; smaller ones with :meth:`flush`.
     memory_bytes : int
         How much may be on its way.
+    note : callable
+        Shown every block and event that is taken.
     """
 
     def __init__(
-        self, routing: Routing, send: Send, *, block_rows: int = 4_096, memory_bytes: int = 1 << 28
+        self,
+        routing: Routing,
+        send: Send,
+        *,
+        block_rows: int = 4_096,
+        memory_bytes: int = 1 << 28,
+        note: Callable[[ReadingBlock | Event], None] = lambda _: None,
     ) -> None:
         self.routing = routing
         self.block_rows = block_rows
@@ -71,6 +79,7 @@ class Packer:
         self.counts: dict[str, Counts] = {}
         self.messages = 0
         self._send = send
+        self._note = note
         self._open: dict[tuple[int, str], _Open] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._order: dict[int | None, asyncio.Lock] = {}
@@ -91,6 +100,8 @@ class Packer:
         """
         if self.load > self.memory_bytes:
             raise Busy(f"{self.load:,} bytes are on their way to the log")
+        if len(block):
+            self._note(block)
         counts = self.counts.setdefault(block.source, Counts())
         counts.rows += len(block)
         waits: list[asyncio.Future[None]] = []
@@ -164,6 +175,7 @@ class Packer:
 
     def event(self, event: Event) -> Awaitable[object]:
         """Take an event for the shards that it concerns."""
+        self._note(event)
         counts = self.counts.setdefault(event.source, Counts())
         counts.rows += 1
         loop = asyncio.get_running_loop()

@@ -1,12 +1,13 @@
 """What people report (absences, findings at the door) goes from the store into the logs of shards.
 
 It is written into a log first and noted as written then: after a crash in between it is written
-again, and known by its id.
+again, and known by its id. The other way round people are told how the gateway's sources fare.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
@@ -20,6 +21,8 @@ from engine.store.errors import StoreError
 log = structlog.get_logger()
 READER = "gateway"
 LOOK_S = 1.0
+TELL_S = 60.0
+"""So often people are told how the sources fare."""
 
 
 class PeopleSource:
@@ -37,12 +40,14 @@ class PeopleSource:
         self._open_store = open_store
         self._store: Store | None = None
         self.records = 0
+        self._told_at = -TELL_S
 
     async def run(self) -> None:
         """Look and write, for ever; a store or log that is away is waited for."""
         while True:
             try:
                 more = await self.look()
+                await self._tell_feeds()
             except (StoreError, LogError) as error:
                 log.warning("reports_wait", problem=str(error))
                 more = 0
@@ -71,3 +76,13 @@ class PeopleSource:
         await asyncio.to_thread(register.told, READER, waiting, now)
         self.records += len(waiting)
         return len(waiting)
+
+    async def _tell_feeds(self) -> None:
+        """Tell the console what came of each source; late and unknown rows only shards can tell."""
+        now = self.gateway.clock.now_ns()
+        if not now or self._store is None or time.monotonic() - self._told_at < TELL_S:
+            return
+        rows = self.gateway.health.rows(self.gateway.packer.counts, now)
+        if rows:
+            self._told_at = time.monotonic()
+            await asyncio.to_thread(self._store.feeds.tell, rows, now)

@@ -369,3 +369,36 @@ def test_what_people_report_is_in_the_log_of_its_shard_once(
         (shard, "absence", "elder-0001"),
         (shard, "absence_revoked", "elder-0001"),
     ]
+
+
+def test_the_console_hears_how_each_source_fares(
+    kafka: Kafka, town: Path, meters: list[str], tmp_path: Path
+) -> None:
+    config = running.config(
+        town, tmp_path, kafka.address, store=f"sqlite:///{tmp_path / 'feeds.db'}"
+    )
+    with District(config).open_store() as store:
+
+        async def run() -> None:
+            made: list[PeopleSource] = []
+
+            def sources(gateway: Gateway) -> list[Any]:
+                made.append(PeopleSource(gateway, lambda: store))
+                return [made[0].run()]
+
+            async with running.gateway(config, sources, wall) as gateway:
+                given = [reading(meters[0], 1), reading(meters[1], 2), {"meter_id": "nobody's"}]
+                body = "\n".join(map(json.dumps, given)).encode()
+                for block in gateway.door("http:meters-ltd").readings(body, wall()):
+                    gateway.packer.put(block)
+                await running.until(lambda: bool(store.feeds.list()))
+
+        asyncio.run(run())
+        (feed,) = store.feeds.list()
+    assert (feed.name, feed.kind, feed.rows, feed.quarantined) == (
+        "http:meters-ltd",
+        "source",
+        3,
+        1,
+    )
+    assert feed.last_ns == wall()
