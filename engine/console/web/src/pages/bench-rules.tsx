@@ -44,7 +44,7 @@ export function Rules({ id }: { id?: string }): JSX.Element {
           {id && <Version key={id} id={id} onChange={versions.reload} />}
           <Panel title={text.rulesInForce} aside={active && <span class="mono f3 note">{active.slice(0, 12)}</span>}>
             {!rules.data ? (rules.error ? <Failed error={rules.error} retry={rules.reload} /> : <Loading />) : (
-              <table class="tbl pad"><thead><tr><th scope="col">{text.rule}</th><th scope="col">{text.kind}</th><th scope="col" class="r">{text.budget}</th><th scope="col" class="r">{text.openNow}</th></tr></thead>
+              <table class="tbl pad rulest"><thead><tr><th scope="col">{text.rule}</th><th scope="col">{text.kind}</th><th scope="col" class="r">{text.budget}</th><th scope="col" class="r">{text.openNow}</th></tr></thead>
                 <tbody>{rules.data.map((r) => <tr key={r.rule}><td><LevelGlyph level={r.level} small /><span class="b">{both(r.title)}</span> <span class="mono f2">{r.rule}</span>{r.shadow && <> <span class="chip line">{text.shadow}</span></>}</td><td>{r.kinds.map(kindText).join(both({ zh: "、", en: ", " })) || t().grain[r.grain] || r.grain}</td><td class="r">{r.budget === null ? "—" : sig(r.budget)}</td><td class="r">{r.open}</td></tr>)}</tbody></table>
             )}
           </Panel>
