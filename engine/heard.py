@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import NO_SLOT, BoolArray, IntArray, Signals
-from detectors.budget import Episodes, Price, Tally, coin
+from detectors.budget import Price, coin
+from detectors.episodes import Episodes, Tally
 from engine.columns import SignalColumns
 from engine.links import Link
 

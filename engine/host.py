@@ -28,7 +28,8 @@ from connectors.records import (
     Tick,
 )
 from detectors.base import NS
-from detectors.budget import PriceReducer, Tally
+from detectors.budget import PriceReducer
+from detectors.episodes import Tally
 from engine.build import reducer
 from engine.intake import HELD, Settled
 from engine.notices import EventError

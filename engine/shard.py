@@ -29,7 +29,7 @@ from connectors.records import (
     Tick,
 )
 from detectors.base import NS, Signals
-from detectors.budget import Tally
+from detectors.episodes import Tally
 from engine.activation import activate, rules_of
 from engine.agenda import Agenda
 from engine.alertbook import AlertBook

@@ -7,25 +7,24 @@ the mask or an open alert gives reason to.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import NO_SLOT, NS, BoolArray, IntArray
-from detectors.budget import Price, Tally
-from engine.columns import NO_ONSET, EventColumns
-from engine.heard import Heard, Said, Turns, union
-from engine.links import Link, rows_in
+from detectors.base import NO_SLOT, NS, IntArray
+from detectors.budget import Price
+from detectors.episodes import Tally
+from engine.columns import NO_ONSET
+from engine.heard import Heard
+from engine.links import Link
+from engine.listener import Listener, dated
 from engine.series import SeriesRows
 from rules.compile import CompiledRule, Decision
 from rules.lifecycle import IDLE, NEVER, Change, Life, Observation, Phase, Timing, advance, observe
-from rules.masks import fuse
 from rules.model import Rule
 from rules.windows import Look
-
-SIGNAL_FIELDS = ("due", "urgency", "evidence", "p_value", "ready")
 
 
 @dataclass(slots=True)
@@ -66,23 +65,8 @@ class Surroundings(Protocol):
         """Return what each event window of the rule sees, and note when that will change."""
 
 
-class Watch:
-    """A rule, the rows it watches and the lives of its alerts.
-
-    Parameters
-    ----------
-    compiled : CompiledRule
-        The rule.
-    rows : ndarray of int32, shape (N,)
-        Registry rows of its subjects (or place rows), ascending; those that no signal can speak
-        of are left out where the rule says nothing about silence of its detectors.
-    heard : mapping of str to Heard
-        What each signal of the rule says; rules that listen alike share it.
-    price : Price
-        Price until the first one is published.
-    series : SeriesRows, optional
-        Where its rows come from, if events make them.
-    """
+class Watch(Listener):
+    """A rule, the rows it watches and the lives of its alerts; see :class:`Listener`."""
 
     def __init__(
         self,
@@ -92,57 +76,13 @@ class Watch:
         price: Price,
         series: SeriesRows | None = None,
     ) -> None:
-        self.compiled = compiled
-        self.rule = rule = compiled.rule
-        self.series = series
-        self.timing = Timing.of(rule)
-        self.rows = rows
-        self.price = price
-        self.primary = next(iter(rule.signals), None)
-        self.turns = {
-            name: Turns(heard[name], primary=name == self.primary) for name in rule.signals
-        }
-        self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
-        self.judges_promotions = any(p.when for p in rule.promotions)
-        self.steady = compiled.mask_exact and compiled.promotions_exact and _is_steady(rule)
+        super().__init__(compiled, rows, heard, price, series)
+        self.timing = Timing.of(self.rule)
+        self.judges_promotions = any(p.when for p in self.rule.promotions)
+        self.steady = compiled.mask_exact and compiled.promotions_exact and _is_steady(self.rule)
         """Whether masks tell of a firing alert that it needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
         self.tips: dict[int, int] = {}
-        self.tally = Tally()
-        """What was counted since the last event-day was closed."""
-
-    @property
-    def links(self) -> list[Link]:
-        """The groups that speak."""
-        return [link for turns in self.turns.values() for link in turns.heard.links]
-
-    def grow(self) -> None:
-        """Append the rows that events have made since."""
-        if self.series is None or len(self.series) == len(self.rows):
-            return
-        n = len(self.series)
-        self.rows = np.arange(n, dtype=np.int32)
-        for turns in self.turns.values():
-            turns.heard.grow(self.series.keys, n)
-        for windows in self.event_columns.values():
-            windows.grow(n)
-
-    # -- signals --------------------------------------------------------------------------
-
-    def take(self, signal: str, said: Said) -> None:
-        """Decide whose moment has come after a group spoke of its last slot."""
-        counted = self.turns[signal].take(said, self.price)
-        if self.rule.budget is not None and signal == self.primary:
-            self.tally = self.tally + counted
-
-    def correct(self, signal: str, said: Said) -> None:
-        """Decide anew for rows that a late reading corrected; nothing counts twice."""
-        self.turns[signal].take(said, self.price, count=False)
-
-    def close_day(self) -> Tally:
-        """Return what was counted since this was last asked, and begin anew."""
-        tally, self.tally = self.tally, Tally()
-        return tally
 
     def disproved(self, signal: str, link: Link, group_rows: IntArray, slot: int) -> list[int]:
         """Return the rows whose episode, as it was when their alert was raised, is no more.
@@ -168,57 +108,6 @@ class Watch:
             for (row, _), slot_of, ns in zip(mine, onset.tolist(), began_ns.tolist(), strict=True)
             if slot_of == NO_SLOT or ns > self.lives[row].onset_ns
         ]
-
-    def spoke(self, signal: str, row: int) -> Link | None:
-        """Return the link by which a signal last spoke of a row, or None if it never did."""
-        for link in self.turns[signal].heard.links:
-            if link.hears(row) and link.end_ns:
-                return link
-        return None
-
-    def onset_ns(self, signal: str, row: int) -> int:
-        """Return when a row's present episode of a signal began; NO_ONSET without one."""
-        onset = int(self.turns[signal].heard.columns.onset[row])
-        return _onset_ns(self.spoke(signal, row), onset)
-
-    def end_ns(self, signal: str, row: int) -> int:
-        """Return the end of the slot that a signal last spoke of on a row; 0 before it did."""
-        link = self.spoke(signal, row)
-        return 0 if link is None else link.end_ns
-
-    def column(self, dotted: str, rows: NDArray[np.int32] | slice) -> Any:
-        """Return the values that masks know by a dotted name, of ascending rows; None if none."""
-        name, _, field_name = dotted.partition(".")
-        if name == "fused":
-            parts = [(self.column(f"{n}.evidence", rows), w) for n, w in self.compiled.weights]
-            return fuse(parts)
-        if name in self.turns and field_name == "due":
-            return self.turns[name].due.mask(rows, len(self.rows))
-        if name in self.turns and field_name == "ready":
-            return self.turns[name].heard.columns.urgency[rows] >= 0
-        columns = self.turns[name].heard.columns if name in self.turns else None
-        # What only single rows are asked for (facts, ages) has no column: it could be anything.
-        values = getattr(columns or self.event_columns.get(name), field_name, None)
-        return None if values is None else values[rows]
-
-    def mask(self, rows: NDArray[np.int32] | slice) -> BoolArray:
-        """Return where, among ascending rows, the rule's condition may be met."""
-        values = {name: self.column(name, rows) for name in self.compiled.columns}
-        wanted = {name: value for name, value in values.items() if value is not None}
-        n = len(self.rows[rows])
-        return np.broadcast_to(np.asarray(self.compiled.mask(wanted), bool), (n,))
-
-    def led(self) -> NDArray[np.int32] | None:
-        """Return the rows where the condition may be met, found from those that are due.
-
-        None if a row need not be due to meet it: then all rows are to be looked through.
-        """
-        if self.compiled.leads is None:
-            return None
-        rows: NDArray[np.int32] = np.zeros(0, np.int32)
-        for name in sorted(self.compiled.leads):
-            rows = union(rows, self.turns[name].due.rows)
-        return rows[self.mask(rows)] if len(rows) else rows
 
     # -- evaluation -----------------------------------------------------------------------
 
@@ -259,7 +148,7 @@ class Watch:
         wanted = sorted({*hit.tolist(), *also} - kept)
         if not wanted:
             return []
-        facts = self._facts(np.array(wanted, np.int32))
+        facts = self.facts(np.array(wanted, np.int32))
         changed: list[Raised] = []
         for i, row in enumerate(wanted):
             moment = at_ns if arrivals is None else arrivals.get(row, at_ns)
@@ -292,50 +181,14 @@ class Watch:
         if not rows or not self.judges_promotions:
             return set(rows)
         at = np.array(rows, np.int32)
-        bits = self.compiled.promoted(self._promotion_columns(at), len(rows))
+        bits = self.compiled.promoted(self.promotion_columns(at), len(rows))
         held = np.array([self.lives[row].promotions for row in rows])
         return set(at[bits == held].tolist())
-
-    def _promotion_columns(self, rows: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-        """Return what the conditions of promotions read, of rows whose signals are ready or not."""
-        values = {
-            dotted: self.column(dotted, rows)
-            for name in self.turns
-            for dotted in (f"{name}.{field_name}" for field_name in SIGNAL_FIELDS)
-        }
-        facts = self._facts(rows)
-        for signal, fact in self.compiled.promotion_facts():
-            values[f"{signal}.facts.{fact}"] = np.array(
-                [
-                    f.get(fact, np.nan) if ready else np.nan
-                    for f, ready in zip(facts[signal], values[f"{signal}.ready"], strict=True)
-                ]
-            )
-        return values
 
     def _look(self, row: int, at_ns: int, around: Surroundings) -> None:
         """Look through the rule's event windows for the masks."""
         for name, look in around.looks(self, row, at_ns).items():
             self.event_columns[name].put(row, look)
-
-    def _facts(self, rows: NDArray[np.int32]) -> dict[str, list[dict[str, float]]]:
-        """Return, by signal, the facts of each row."""
-        found: dict[str, list[dict[str, float]]] = {}
-        for name, turns in self.turns.items():
-            facts: list[dict[str, float]] = [{} for _ in rows]
-            for link in turns.heard.links:
-                if not link.end_ns:
-                    continue
-                group_rows = link.to_group(rows)
-                here = np.flatnonzero(group_rows >= 0)
-                if not len(here):
-                    continue
-                said = link.group.detector.explain(group_rows[here])
-                for fact, values in said.items():
-                    for at, value in zip(here.tolist(), values.tolist(), strict=True):
-                        facts[at][fact] = value
-            found[name] = facts
-        return found
 
     def _evaluate_row(
         self,
@@ -350,7 +203,7 @@ class Watch:
             self.variables(row, at_ns, around, facts, only=self.compiled.reads)
         )
         life = self.lives.get(row, IDLE)
-        onset_ns = self._onset(row, at_ns)
+        onset_ns = self.onset(row, at_ns)
         tip_ns = self.tips.get(row, 0)
         # An episode that turns out to have begun later, but before the slot that raised the
         # alert, means that what the alert said was not so: a late reading refutes it.
@@ -441,7 +294,7 @@ class Watch:
             turns = self.turns[name]
             column = turns.heard.columns
             link = self.spoke(name, row)
-            onset = _onset_ns(link, int(column.onset[row]))
+            onset = dated(link, int(column.onset[row]))
             values[name] = {
                 "ready": bool(column.urgency[row] >= 0),
                 "due": turns.due.has(row),
@@ -454,12 +307,6 @@ class Watch:
             }
         return values
 
-    def _onset(self, row: int, at_ns: int) -> int:
-        onsets = [self.onset_ns(name, row) for name in self.turns]
-        onsets += [int(c.onset_ns[row]) for c in self.event_columns.values() if not self.turns]
-        known = [o for o in onsets if o != NO_ONSET]
-        return known[0] if known else at_ns
-
     def advance(self, to_ns: int, around: Surroundings) -> list[Raised]:
         """Work off timers up to and including `to_ns`."""
         changed: list[Raised] = []
@@ -468,7 +315,7 @@ class Watch:
             if life.deadline_ns(self.timing) > to_ns:
                 continue
             after, changes = advance(self.timing, life, to_ns)
-            facts = {n: f[0] for n, f in self._facts(np.array([row], np.int32)).items()}
+            facts = {n: f[0] for n, f in self.facts(np.array([row], np.int32)).items()}
             variables = self.variables(row, to_ns, around, facts)
             decision = self.compiled.decide(variables)
             changed += self._note(row, life, after, changes, decision, variables)
@@ -494,27 +341,7 @@ class Watch:
         list of int
             Rows of `old` that have a life and are not watched any more.
         """
-        mine, theirs = rows_in(self.rows, old.rows)
-        for name, use in self.rule.signals.items():
-            before = old.rule.signals.get(name)
-            if before is None or replace(before, weight=use.weight) != use:
-                continue
-            fresh, past = self.turns[name].heard, old.turns[name].heard
-            pair = id(past), id(fresh)
-            if pair not in carried:
-                carried[pair] = past if fresh.alike(past) else fresh.like()
-                if carried[pair] is not past:
-                    carried[pair].adopt(past, mine, theirs)
-            self.turns[name].heard = carried[pair]
-            self.turns[name].adopt(old.turns[name], mine, theirs)
-        for name, window in self.rule.events.items():
-            if old.rule.events.get(name) == window:
-                for field_name in EventColumns.__slots__:
-                    column = getattr(self.event_columns[name], field_name)
-                    column[mine] = getattr(old.event_columns[name], field_name)[theirs]
-        if self.rule.budget == old.rule.budget:
-            self.price = old.price
-        self.tally = old.tally
+        mine, theirs = self.inherit(old, carried)
         to = dict(zip(theirs.tolist(), mine.tolist(), strict=True))
         self.lives = {to[row]: life for row, life in old.lives.items() if row in to}
         self.tips = {to[row]: tip for row, tip in old.tips.items() if row in to}
@@ -556,13 +383,6 @@ class Watch:
         for name, windows in self.event_columns.items():
             for k in windows.__slots__:
                 setattr(windows, k, np.array(arrays[f"event/{name}/{k}"]))
-
-
-def _onset_ns(link: Link | None, slot: int) -> int:
-    """Return when an episode began that a group dates to a slot; NO_ONSET if there is none."""
-    if slot == NO_SLOT or link is None:
-        return NO_ONSET
-    return (slot * link.group.slot_s + link.group.phase_s) * NS
 
 
 def _is_steady(rule: Rule) -> bool:

@@ -30,7 +30,8 @@ from bench.quality.homes_train import folds, frame, signs_of_life, train
 from bench.quality.hours import BURN_IN_H, HOUR_S, Hours, load
 from detectors import inactivity_kernels as kernels
 from detectors.base import NO_SLOT, NS, Signals
-from detectors.budget import FLEET, EpisodeCounter, Price, PriceReducer, Tally, due
+from detectors.budget import FLEET, Price, PriceReducer, due
+from detectors.episodes import EpisodeCounter, Tally
 from detectors.inactivity import Inactivity
 from detectors.inactivity_kernels import Model
 

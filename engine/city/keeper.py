@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from connectors.ids import IdMap
 from connectors.records import Event, LogRecord, ReadingBlock, Tick
-from detectors.budget import Tally
+from detectors.episodes import Tally
 from engine.city import wire
 from engine.host import DAY_NS, Host
 from engine.shard import ShardRunner

@@ -15,7 +15,8 @@ import numpy as np
 from sqlalchemy import Connection, delete, func, select
 
 from connectors.records import PriceRecord
-from detectors.budget import LAG_DAYS, PriceReducer, Tally
+from detectors.budget import LAG_DAYS, PriceReducer
+from detectors.episodes import Tally
 from engine.store import schema as t
 from engine.store.database import Database, How, write
 from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError

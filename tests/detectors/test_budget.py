@@ -9,14 +9,13 @@ from detectors.base import LEVELS, NO_SLOT, DetectorError, Signals
 from detectors.budget import (
     LAG_DAYS,
     YEAR_S,
-    EpisodeCounter,
     Price,
     PriceReducer,
     SubjectPrices,
-    Tally,
     coin,
     due,
 )
+from detectors.episodes import EpisodeCounter, Tally
 
 PRIOR = np.geomspace(100.0, 1.0, LEVELS)
 HOUR_S = 3600

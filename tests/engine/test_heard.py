@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.base import LEVELS, NO_SLOT, Signals
-from detectors.budget import EpisodeCounter, Price, Tally, due
+from detectors.budget import Price, due
+from detectors.episodes import EpisodeCounter, Tally
 from engine.heard import NOBODY, Heard, Marked, Turns, contained, union
 from engine.links import Link
 
