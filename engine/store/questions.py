@@ -206,7 +206,7 @@ class Questions:
             if values:
                 query = query.where(column.in_(values))
         if q.states:
-            asked = a.state.in_(q.states)
+            asked: ColumnElement[bool] = a.state.in_(q.states)
             # Of the alerts of one task the first stands for it once none fires any more.
             silent = k.alerts <= k.alerts_resolved + k.alerts_cancelled
             left = k.state.in_(_OPEN) & silent & (k.alert_id == a.alert_id)
