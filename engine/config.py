@@ -201,6 +201,10 @@ class CityConfig(_Frozen):
     snapshot_url: str | None = Field(
         None, description="fsspec URL that all workers reach; none: the folder `snapshots`."
     )
+    archive: Path | None = Field(
+        None, description="Folder that all workers reach: logs as Parquet (`gridwarden archive`)."
+    )
+    keep_days: float = Field(7, gt=0, description="Kafka keeps the logs so long; set at creation.")
     gateway: GatewayConfig = GatewayConfig()
     worker: WorkerConfig = WorkerConfig()
 

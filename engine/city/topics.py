@@ -32,10 +32,9 @@ async def ensure(district: District) -> None:
     await admin.start()
     try:
         there = set(await admin.list_topics())
+        retention = {"retention.ms": str(round(city.keep_days * 86_400_000))}
         new = [
-            NewTopic(
-                name, partitions, city.replicas, topic_configs={"retention.ms": str(7 * 86_400_000)}
-            )
+            NewTopic(name, partitions, city.replicas, topic_configs=retention)
             for name, partitions in wanted.items()
             if name not in there
         ]

@@ -113,12 +113,12 @@ class AiokafkaWorker(ConsumerRebalanceListener):
                 reported = time.monotonic()
 
     async def _missed(self, partition: TopicPartition) -> None:
-        """Go back to what did not come; what the log no longer has is lost, and told."""
-        shard = partition.partition
+        """Go back to what did not come, or to the archive; what neither has is lost, and told."""
+        bench = self.workshop.benches[partition.partition]
         start = (await self._consumer.beginning_offsets([partition]))[partition]
-        if start > self.workshop.benches[shard].expected:
-            self.workshop.lost(shard, start)
-        self._consumer.seek(partition, self.workshop.benches[shard].expected)
+        if start > bench.expected and not await self.workshop.refill(partition.partition):
+            self.workshop.lost(partition.partition, start)
+        self._consumer.seek(partition, max(start, bench.expected))
 
     def _regulate(self) -> None:
         """Let no more come for shards that have enough, nor for ones that are not restored."""

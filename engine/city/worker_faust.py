@@ -140,9 +140,9 @@ class FaustWorker:
             return
         starts = await self.app.consumer.earliest_offsets(partition)
         start = starts.get(partition, 0)
-        if start > bench.expected:
+        if start > bench.expected and not await self.workshop.refill(partition.partition):
             self.workshop.lost(partition.partition, start)
-        await self.app.consumer.seek(partition, bench.expected)
+        await self.app.consumer.seek(partition, max(start, bench.expected))
 
     # -- membership -----------------------------------------------------------------------
 

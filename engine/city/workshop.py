@@ -20,6 +20,7 @@ from typing import TypeVar
 import structlog
 
 from engine import library
+from engine.city.archive import archive_of
 from engine.city.district import District
 from engine.city.keeper import Capture, Keeper
 from engine.city.refused import RefusedRows
@@ -83,6 +84,7 @@ class Workshop:
         self.prices = district.prices(self.store.database)
         config = district.config
         self.folder = open_snapshots(config.snapshots, config.city.snapshot_url, name)
+        self.archive = archive_of(district)
         self.refused = RefusedRows(district)
         self.store_problem: str | None = None
         self.rows = 0
@@ -197,6 +199,17 @@ class Workshop:
         bench.waiting.append((offset, message))
         bench.expected = offset + 1
         return True
+
+    async def refill(self, shard: int) -> bool:
+        """Take the messages that come next from the archive of the logs, if they are there."""
+        bench = self.benches[shard]
+        if self.archive is None:
+            return False
+        room = self.config.buffered_blocks
+        found = await asyncio.to_thread(self.archive.read, shard, bench.expected, room)
+        for offset, message in found:
+            self.put(shard, offset, message)
+        return bool(found)
 
     def lost(self, shard: int, start: int) -> None:
         """Go on at the log's start: what lay before it is gone. Told loudly, never passed over."""

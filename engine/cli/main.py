@@ -25,6 +25,7 @@ COMMANDS = {
     "run": ("engine.cli.run", "run", "Live, embedded: watch a folder, or stdin."),
     "gateway": ("engine.cli.gateway", "gateway", "City: pack all sources into blocks on Kafka."),
     "worker": ("engine.cli.worker", "worker", "City: watch the shards that Kafka assigns."),
+    "archive": ("engine.cli.archive", "archive", "City: keep the logs as Parquet files."),
     "relay": ("engine.cli.relay", "relay", "Tell others: doorbells, topics, webhooks, phones."),
     "serve": ("engine.cli.serve", "serve", "The console: API, live stream and pages."),
     "users": ("engine.cli.users", "users", "Accounts of the console."),

@@ -143,7 +143,10 @@ def test_the_configuration_of_compose_loads_and_its_parts_exist() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     services = compose["services"]
     parts = {name: s for name, s in services.items() if s.get("image") == "gridwarden"}
-    assert {s["command"][0] for s in parts.values()} == {"gateway", "worker", "relay", "serve"}
+    assert {s["command"][0] for s in parts.values()} == {
+        "archive", "gateway", "worker", "relay", "serve",
+    }  # fmt: skip
+
     for part in parts.values():
         assert_command(part["command"])
     for service in services.values():

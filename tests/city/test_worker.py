@@ -18,9 +18,11 @@ import numpy as np
 import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
+from engine.city.archive import archive_of, fill
 from engine.city.district import District
 from engine.city.gateway import Gateway
 from engine.city.keeper import shard_name
@@ -104,7 +106,8 @@ class City:
         self.folder = folder
         self.config: Config = running.config(
             town, folder, kafka.address, rules=BUDGETS, store=pg.url,
-            city={"worker": {"session_s": 2, "save_every_s": 0.7, "warm": False,
+            city={"archive": folder / "archive",
+                  "worker": {"session_s": 2, "save_every_s": 0.7, "warm": False,
                              "transport": transport}},
         )  # fmt: skip
         self.file = folder / "city.yaml"
@@ -261,6 +264,33 @@ def test_the_store_and_kafka_go_and_come_back_under_load(
     city.produce(logs, 0.6, 1)
     city.wait_for_all(logs)
     city.stop()
+    assert list(city.store.lines()) == golden
+    assert city.states() == golden_states
+
+
+def test_what_kafka_no_longer_has_is_read_from_the_archive(
+    city: City, kafka: Kafka, logs: list[list[bytes]], golden: list[bytes],
+    golden_states: dict[int, str],
+) -> None:  # fmt: skip
+    """Archived in two turns, cut off in Kafka; a worker that begins anew says the same."""
+    archive = archive_of(city.district)
+    assert archive is not None
+    city.produce(logs, 0, 0.4)
+    first = fill(city.district, archive)
+    city.produce(logs, 0.4, 0.7)
+    second = fill(city.district, archive)
+    assert first + second == sum(int(len(log) * 0.7) for log in logs)
+    assert fill(city.district, archive) == 0
+    topic = city.district.topic("log")
+    cut = {s: int(len(log) * 0.6) for s, log in enumerate(logs)}
+    admin = AdminClient({"bootstrap.servers": kafka.address})
+    gone = admin.delete_records([TopicPartition(topic, s, offset) for s, offset in cut.items()])
+    assert {p.partition: f.result().low_watermark for p, f in gone.items()} == cut
+    city.start("one")
+    city.produce(logs, 0.7, 1)
+    city.wait_for_all(logs)
+    city.stop()
+    assert "log_lost" not in city.said("one")
     assert list(city.store.lines()) == golden
     assert city.states() == golden_states
 
