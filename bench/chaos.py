@@ -2,6 +2,7 @@
 
     python -m bench.chaos kills --kills 100        # random SIGKILLs of two workers under load
     python -m bench.chaos rebalance                # a third worker joins and leaves: pause per shard
+    python -m bench.chaos rolling                  # every worker restarted in turn, twice
     python -m bench.chaos servers --seconds 30     # Kafka and PostgreSQL away under load
 
 Each part ends with an assertion: every line and every final state byte-equal to an uninterrupted
@@ -218,6 +219,26 @@ def rebalance(city: City, golden: Golden) -> None:
     finish(city, golden)
 
 
+def rolling(city: City, golden: Golden) -> None:
+    """Stop and start each worker in turn, twice, as an upgrade does, while the log grows."""
+    names = ("one", "two")
+    for name in names:
+        city.start(name)
+    city.produce(golden.logs, 0, 0.1)
+    city.wait(lambda at: any(at[s] > 0 for s in at), 300)
+    load = Load(city, golden.logs, 0.1, 60)
+    load.start()
+    with Pauses(city) as pauses:
+        for name in names * 2:
+            city.signal(name, signal.SIGTERM)
+            assert city.workers[name].wait(60) == 0, city.said(name)
+            city.start(name)
+            time.sleep(10)
+        print(f"four restarts, longest pause: {pauses.table()}")
+    load.join()
+    finish(city, golden)
+
+
 def servers(city: City, golden: Golden, running: list[Server], seconds: float) -> None:
     for name in ("one", "two"):
         city.start(name)
@@ -247,7 +268,7 @@ def servers(city: City, golden: Golden, running: list[Server], seconds: float) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "part", choices=["kills", "rebalance", "servers"], nargs="?", default="kills"
+        "part", choices=["kills", "rebalance", "rolling", "servers"], nargs="?", default="kills"
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=17)
@@ -270,6 +291,8 @@ def main() -> None:
                     kills(city, golden, options.kills, options.seed)
                 elif options.part == "rebalance":
                     rebalance(city, golden)
+                elif options.part == "rolling":
+                    rolling(city, golden)
                 else:
                     servers(city, golden, running, options.seconds)
         finally:

@@ -116,19 +116,27 @@ class Keeper:
 
     # -- taking over ----------------------------------------------------------------------
 
-    def open(self) -> int:
+    def open(self, *, anew: bool = False) -> int:
         """Claim the shard and restore its newest whole snapshot; return the offset to go on from.
+
+        Parameters
+        ----------
+        anew : bool
+            Begin with the log's first message instead.
 
         Raises
         ------
         StoreError
             If the store cannot be reached.
+        SnapshotError, IntakeError, ShardError
+            If this program, or its rules, cannot go on with what the snapshot holds.
         """
         began = time.monotonic()
         self.epoch = self.store.claim(self.name, holder=self.holder)
         self._current = self.store.current_snapshot(self.name)
         refs = self.store.snapshots(self.name)
-        found = self.folder.newest(sorted(refs, key=lambda r: r != self._current))
+        newest = sorted(refs, key=lambda r: r != self._current)
+        found = None if anew else self.folder.newest(newest)
         if found is not None:
             self.host.restore(found.header["host"], found.arrays)
             self.next = int(found.header["next"])

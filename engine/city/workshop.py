@@ -19,12 +19,14 @@ from typing import TypeVar
 
 import structlog
 
+from detectors.base import SnapshotError
 from engine import library
 from engine.city.archive import archive_of
 from engine.city.district import District
 from engine.city.keeper import Capture, Keeper
 from engine.city.refused import RefusedRows
 from engine.city.wire import WireError
+from engine.intake import IntakeError
 from engine.language import calendar_unknown
 from engine.shard import ShardError
 from engine.snapshot import SnapshotFileError, SnapshotRef
@@ -136,7 +138,7 @@ class Workshop:
             bench.problem = self.store_problem = str(error)
             log.error("shard_not_taken", shard=shard, problem=str(error))
             return None
-        except (SnapshotFileError, ShardError) as error:
+        except (SnapshotFileError, SnapshotError, IntakeError, ShardError) as error:
             bench.stopped, bench.problem = True, str(error)
             log.error("shard_stopped", shard=shard, problem=str(error))
             return None
@@ -147,17 +149,28 @@ class Workshop:
         if bench.shard not in self._peopled:
             bench.idle = True
             return
-        keeper = Keeper(
-            bench.shard, self.district.runner(bench.shard), self.store, self.folder, self.prices,
-            holder=self.name, refuse=self.refused.of_shard(bench.shard),
-            before_commit=self.refused.flush,
-        )  # fmt: skip
-        bench.next = keeper.open()
+        keeper = self._keeper(bench.shard)
+        try:
+            bench.next = keeper.open()
+        except (SnapshotError, IntakeError) as error:
+            # An older program's state that has no way into this one: the log makes it again.
+            if self.archive is None or not self.archive.read(bench.shard, 0, 1):
+                raise
+            log.warning("shard_begins_anew", shard=bench.shard, problem=str(error))
+            keeper = self._keeper(bench.shard)
+            bench.next = keeper.open(anew=True)
         bench.keeper = keeper
         bench.problem = self.store_problem = None
         log.info(
             "shard_taken", shard=bench.shard, epoch=keeper.epoch, offset=bench.next,
             seconds=round(keeper.restored_s, 3),
+        )  # fmt: skip
+
+    def _keeper(self, shard: int) -> Keeper:
+        return Keeper(
+            shard, self.district.runner(shard), self.store, self.folder, self.prices,
+            holder=self.name, refuse=self.refused.of_shard(shard),
+            before_commit=self.refused.flush,
         )  # fmt: skip
 
     def suspend(self, shards: Iterable[int]) -> None:
