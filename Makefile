@@ -45,6 +45,7 @@ check: $(VENV)/.stamp
 docs: $(VENV)/.stamp
 	$(BIN)/python docs/make_detectors.py
 	$(BIN)/gridwarden rules docs
+	$(BIN)/python docs/make_notebooks.py
 	PATH="$(abspath $(BIN)):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "build/site/index.html"
 

@@ -25,7 +25,7 @@ _UTILITIES = ("electricity", "water", "gas")
 
 @register
 class Inactivity(Detector):
-    """Silence of a home where there usually is a sign of life (RESEARCH.md 2).
+    """Silence of a home where there usually is a sign of life.
 
     Parameters
     ----------

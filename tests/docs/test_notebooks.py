@@ -1,7 +1,9 @@
 """Every notebook runs from its first cell to its last, in a kernel of its own."""
 
+import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import pytest
@@ -34,3 +36,19 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     client.execute()
     assert all(c.execution_count for c in cells)
     assert any(c.outputs for c in cells)
+    run = tmp_path / "run.ipynb"
+    jupytext.write(notebook, run)
+    page = path.read_text("utf-8")
+    shown = hooks()._with_outputs(page, run)
+    assert shown.count('<div class="nb-out">') >= len([c for c in cells if c.outputs])
+    assert hooks()._with_outputs(page.replace("import", "import  ", 1), run).count("nb-out") == 0
+
+
+def hooks() -> Any:
+    """Return what the site's builder loads."""
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
