@@ -3,6 +3,7 @@
     python -m bench.chaos kills --kills 100        # random SIGKILLs of two workers under load
     python -m bench.chaos rebalance                # a third worker joins and leaves: pause per shard
     python -m bench.chaos rolling                  # every worker restarted in turn, twice
+    python -m bench.chaos snapshots                # disk full (needs root: a tmpfs), then torn files
     python -m bench.chaos servers --seconds 30     # Kafka and PostgreSQL away under load
 
 Each part ends with an assertion: every line and every final state byte-equal to an uninterrupted
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -25,6 +27,7 @@ import numpy as np
 from engine.city.district import District
 from engine.city.keeper import shard_name
 from engine.city.servers import Kafka, Postgres, Server
+from engine.snapshot import SnapshotRef
 from engine.tasks import TaskState
 from tests.city import kit
 from tests.city.test_keeper import a_street, states
@@ -239,6 +242,52 @@ def rolling(city: City, golden: Golden) -> None:
     finish(city, golden)
 
 
+def snapshots(city: City, golden: Golden) -> None:
+    """No room for snapshots, then room; then both workers killed and the newest snapshots torn."""
+    folder = city.config.snapshots
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    subprocess.run(mount, check=True)
+    try:
+        for name in ("one", "two"):
+            city.start(name)
+        city.produce(golden.logs, 0, 0.4)
+        city.wait(lambda at: all(at[s] > 0.3 * len(golden.logs[s]) for s in at), 300)
+        city.wait(lambda _: "snapshot_not_written" in city.everything_said())
+        print(f"disk full: shards go on, {len(saved(city))} saved; the log says why", flush=True)
+        subprocess.run(["mount", "-o", "remount,size=256m", str(folder)], check=True)
+        freed = time.monotonic()
+        city.wait(lambda at: set(saved(city)) == set(at), 120)
+        print(f"room again: all shards saved {time.monotonic() - freed:.1f} s later", flush=True)
+        city.produce(golden.logs, 0.4, 0.5)
+        city.wait(lambda at: all(len(kept(city, s)) > 1 for s in at), 120)
+        for name in ("one", "two"):
+            city.kill(name)
+        for shard in city.offsets():
+            newest = folder / kept(city, shard)[0].file
+            newest.write_bytes(newest.read_bytes()[:-100])
+        for name in ("one", "two"):
+            city.start(name)
+        city.produce(golden.logs, 0.5, 0.7)
+        city.wait(lambda at: all(at[s] > 0.6 * len(golden.logs[s]) for s in at), 300)
+        city.produce(golden.logs, 0.7, 1)
+        finish(city, golden)
+        told = city.everything_said().count("snapshot_torn")
+        assert told >= len(city.offsets()), told
+        print(
+            f"newest snapshot of {len(city.offsets())} shards torn: told, the one before was taken"
+        )
+    finally:
+        for worker in city.workers.values():
+            worker.kill()
+            worker.wait()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def kept(city: City, shard: int) -> list[SnapshotRef]:
+    return list(city.store.snapshots(shard_name(shard)))
+
+
 def servers(city: City, golden: Golden, running: list[Server], seconds: float) -> None:
     for name in ("one", "two"):
         city.start(name)
@@ -268,7 +317,10 @@ def servers(city: City, golden: Golden, running: list[Server], seconds: float) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "part", choices=["kills", "rebalance", "rolling", "servers"], nargs="?", default="kills"
+        "part",
+        choices=["kills", "rebalance", "rolling", "servers", "snapshots"],
+        nargs="?",
+        default="kills",
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=17)
@@ -291,6 +343,8 @@ def main() -> None:
                     kills(city, golden, options.kills, options.seed)
                 elif options.part == "rebalance":
                     rebalance(city, golden)
+                elif options.part == "snapshots":
+                    snapshots(city, golden)
                 elif options.part == "rolling":
                     rolling(city, golden)
                 else:

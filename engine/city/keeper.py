@@ -95,6 +95,9 @@ class Keeper:
         """Offset of the log that is to be fed next."""
         self.committed = 0
         self.saved_at = 0.0
+        """When the state was last copied for a snapshot (monotonic)."""
+        self.kept_at = 0.0
+        """When a snapshot last became the current one, or was restored (monotonic)."""
         self.saved_bytes = 0
         self.restored_s = 0.0
         self.problem: str | None = None
@@ -142,7 +145,7 @@ class Keeper:
             self.next = int(found.header["next"])
         self.committed = self.next
         self.restored_s = time.monotonic() - began
-        self.saved_at = time.monotonic()
+        self.saved_at = self.kept_at = time.monotonic()
         return self.next
 
     # -- the log --------------------------------------------------------------------------
@@ -246,6 +249,11 @@ class Keeper:
         self.committed = upto
         return new
 
+    @property
+    def moved(self) -> bool:
+        """Whether anything was fed since the current snapshot."""
+        return self.next > (self._current.offset if self._current else 0)
+
     def save(self) -> bool:
         """Commit, then write a snapshot; return False if there is no room or nothing to save.
 
@@ -302,6 +310,7 @@ class Keeper:
             return False
         self.store.save_snapshot(self.name, self.epoch, self._current, ref)
         self._current = ref
+        self.kept_at = time.monotonic()
         self.saved_bytes = ref.nbytes
         gone = self.folder.retain(self.store.snapshots(self.name), ref)
         if gone:
@@ -311,7 +320,7 @@ class Keeper:
     def hand_back(self) -> None:
         """Save before giving the shard up, so that the next one need not repeat; best effort."""
         try:
-            if self.next > (self._current.offset if self._current else -1):
+            if self.moved:
                 self.save()
         except StoreError as error:
             log.warning("handed_back_unsaved", shard=self.shard, problem=str(error))

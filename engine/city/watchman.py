@@ -69,7 +69,7 @@ class WorkerMetrics(Collector):
                 continue
             clock.add_metric(name, (keeper.host.clock_ns or 0) / 1e9)
             offset.add_metric(name, keeper.next)
-            age.add_metric(name, time.monotonic() - keeper.saved_at)
+            age.add_metric(name, time.monotonic() - keeper.kept_at)
             size.add_metric(name, keeper.saved_bytes)
             newest = self.member.newest(shard)
             if newest is not None:
@@ -128,15 +128,16 @@ def missing_share(intake: Intake) -> float | None:
 def about(member: Member) -> Mapping[str, Any]:
     """Return how a worker fares."""
     workshop = member.workshop
-    shards = {
-        shard: bench.problem for shard, bench in sorted(workshop.benches.items()) if bench.problem
-    }
+    benches = sorted(workshop.benches.items())
+    shards = {shard: bench.problem for shard, bench in benches if bench.problem}
+    unsaved = {s: b.keeper.problem for s, b in benches if b.keeper is not None and b.keeper.problem}
     ok = time.monotonic() - member.turned_at < STALLED_S
     return {
         "ok": ok,
         "ready": ok and workshop.store_problem is None and not shards,
         "shards": sorted(workshop.benches),
         "problems": shards,
+        "unsaved": unsaved,
         "store": workshop.store_problem,
     }
 

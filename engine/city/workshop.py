@@ -287,7 +287,7 @@ class Workshop:
         assert keeper is not None
         return (
             bench.saving is None
-            and keeper.next > 0
+            and keeper.moved
             and now - keeper.saved_at > self.config.save_every_s
             and now >= self._writer_free_at
         )

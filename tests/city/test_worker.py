@@ -161,6 +161,9 @@ class City:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()[-3000:]
 
+    def everything_said(self) -> str:
+        return "".join((self.folder / f"{name}.log").read_text() for name in self.workers)
+
     def offsets(self) -> dict[int, int]:
         rows = {row.shard: row for row in self.store.shards()}
         peopled = self.district.routing.peopled
