@@ -54,9 +54,10 @@ $(VENV)/.peers: $(VENV)/.stamp requirements-peers.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	@touch $@
 
-# Every bench, into bench/RESULTS.md; ONLY="nab detectors" runs some. The real data: GRIDWARDEN_DATA.
+# Every bench, into bench/RESULTS.md, in about 20 minutes; ONLY="nab detectors" runs some, FULL=1 all
+# their cases (hours). The real data: GRIDWARDEN_DATA.
 bench: $(VENV)/.demo $(VENV)/.peers
-	$(BIN)/python -m bench.results $(foreach name,$(ONLY),--only $(name))
+	$(BIN)/python -m bench.results $(foreach name,$(ONLY),--only $(name)) $(if $(FULL),--full)
 
 lock: $(VENV)/.stamp
 	$(BIN)/python -m pip install --quiet uv

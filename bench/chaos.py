@@ -18,9 +18,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +67,13 @@ class Golden:
         )
 
 
-def all_tasks(store: object) -> list[object]:
-    return store.tasks.list(states=[str(s) for s in TaskState])  # type: ignore[attr-defined]
+def _read(golden: Golden, share: float, at: Mapping[int, int]) -> bool:
+    """Return whether so much of every shard's log was read."""
+    return all(read >= share * len(golden.logs[shard]) for shard, read in at.items())
+
+
+def all_tasks(store: Any) -> list[Any]:
+    return store.tasks.list(states=[str(s) for s in TaskState])
 
 
 class Pauses:
@@ -304,9 +311,7 @@ def servers(city: City, golden: Golden, running: list[Server], seconds: float) -
         if server.name == "kafka":
             city.produce(golden.logs, 0.6, 1)
         share = 0.55 if i == 0 else 0.95
-        city.wait(
-            lambda at, share=share: all(at[s] >= share * len(golden.logs[s]) for s in at), 300
-        )  # type: ignore[misc]
+        city.wait(partial(_read, golden, share), 300)
         caught = time.monotonic() - back
         print(
             f"{server.name} killed, away {seconds:.0f} s: caught up {caught:.1f} s after it was back"

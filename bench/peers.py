@@ -84,7 +84,7 @@ def planted(values: Values, seed: int) -> tuple[Values, NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     changed = values.copy()
     days = rng.integers(JUDGED_FROM_D, len(values) // DAY_H - 1, values.shape[1])
-    at = days * DAY_H + rng.integers(6, 21, values.shape[1])
+    at: NDArray[np.int64] = np.asarray(days * DAY_H + rng.integers(6, 21, values.shape[1]))
     for m, start in enumerate(at.tolist()):
         changed[start : start + LENGTH_H, m] *= 3.0 if m % 2 else 0.1
     return changed, at

@@ -138,7 +138,7 @@ async def run(kafka: str, topic: str, events: int, tables: Path, out: Path) -> N
             "events": seen,
         }
         await app.stop()
-    states = {
+    states: dict[str, Any] = {
         f"{meter}/{name}": array
         for meter, home in agent.homes.items()
         for name, array in home.detector.state.items()

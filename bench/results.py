@@ -1,6 +1,9 @@
 """Run the benches and write what they say into ``bench/RESULTS.md``: what ``make bench`` does.
 
-``python -m bench.results [--only NAME …] [--out FILE] [--list]``
+``python -m bench.results [--only NAME …] [--full] [--out FILE] [--list]``
+
+All of them take about twenty minutes on an idle machine with two cores. Those that gain nothing but
+narrower figures from taking longer run with fewer cases unless `--full` asks for all.
 
 The generated part stands between two markers at the end of the file, one section a bench, each with
 the machine, the versions and the time of its own run; sections of benches that are not run again
@@ -45,6 +48,13 @@ HEAVY = frozenset(
     }
 )
 """Run last: they take long."""
+SHORTER: Mapping[str, tuple[str, ...]] = {
+    "homes": ("--cases", "4"),
+    "recovery": ("--kills", "20"),
+    "slow": ("--homes", "12"),
+    "soak": ("--days", "10"),
+}
+"""Options with which they do not take hours."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,12 @@ class Ran:
     code: int
     cpu_s: float
     wall_s: float
+    options: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """What to type to see it again."""
+        return " ".join(("gridwarden bench", self.name, *self.options))
 
 
 def machine() -> str:
@@ -100,19 +116,22 @@ def commit() -> str:
     return head + ("+" if changed else "")
 
 
-def run(name: str) -> Ran:
+def run(name: str, options: Sequence[str] = ()) -> Ran:
     """Run one bench in a process of its own."""
-    sys.stderr.write(f"bench {name} …\n")
+    sys.stderr.write(f"bench {name} … ")
+    sys.stderr.flush()
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-m", "engine.cli.main", "bench", name],
+        [sys.executable, "-m", "engine.cli.main", "bench", name, *options],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     lines = [x for x in done.stdout.splitlines() if not x.startswith(f"# {name}:")]
     text = "\n".join(lines).strip("\n")
-    return Ran(name, BENCHES[name][1], text, done.returncode, cpu_s, time.perf_counter() - began)
+    wall_s = time.perf_counter() - began
+    sys.stderr.write(f"{cpu_s:.0f} s of CPU in {wall_s:.0f} s\n")
+    return Ran(name, BENCHES[name][1], text, done.returncode, cpu_s, wall_s, tuple(options))
 
 
 def section(ran: Ran) -> str:
@@ -123,7 +142,7 @@ def section(ran: Ran) -> str:
     failed = "" if ran.code == 0 else f"\n**Failed with {ran.code}**: its answers were not right.\n"
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "?"
     return (
-        f"### {ran.name}\n\n{ran.title} `gridwarden bench {ran.name}`, {when}; {ran.cpu_s:.0f} s of "
+        f"### {ran.name}\n\n{ran.title} `{ran.command}`, {when}; {ran.cpu_s:.0f} s of "
         f"CPU in {ran.wall_s:.0f} s (load {load}).\n{machine()}. {versions()}.\n{failed}\n{body}\n"
     )
 
@@ -159,6 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run and write; after every bench, so that an interruption loses only one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=list(BENCHES))
+    parser.add_argument("--full", action="store_true", help="all cases: hours")
     parser.add_argument("--out", type=Path, default=TARGET)
     parser.add_argument("--list", action="store_true", help="say which there are")
     args = parser.parse_args(argv)
@@ -168,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = args.only or sorted(BENCHES, key=lambda name: name in HEAVY)
     code = 0
     for name in chosen:
-        ran = run(name)
+        ran = run(name, () if args.full else SHORTER.get(name, ()))
         old = args.out.read_text("utf-8") if args.out.is_file() else "# Measured\n"
         args.out.write_text(written(old, {name: section(ran)}), encoding="utf-8")
         code = max(code, ran.code)

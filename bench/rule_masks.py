@@ -160,6 +160,7 @@ def through_a_replay(count: int, subjects: int, slots: int, each: int, *, everyb
         grids = sorted({place[:15] for place in places})
         many = rules_of_a_city(count, grids, each, everybody=everybody)
         one = [replace(rules_of_a_city(1, [], 1, everybody=True)[0], when="silence.due")]
+        assert one[0].budget is not None
         budget = replace(one[0].budget, false_alerts_per_subject_year=VISITS_OF_ONE)
         one = [replace(one[0], hold=one[0].when, budget=budget).with_version()]
         base, said = min((replayed(options, one) for _ in range(2)), key=lambda found: found[0])

@@ -133,7 +133,7 @@ def memory(replay: Replay, watched: float) -> dict[str, Any]:
     ids = directory_of(registry)
     shared = shard.intake.nbytes + ids.meters.nbytes + ids.subjects.nbytes
     for table in (registry.meters, registry.subjects):
-        for name in table.__slots__:  # type: ignore[union-attr]
+        for name in table.__slots__:
             value = getattr(table, name)
             shared += getattr(value, "nbytes", 0)
     shared += registry.key.nbytes

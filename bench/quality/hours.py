@@ -23,7 +23,7 @@ YEAR_H = 365 * 24
 _ZONES = {"homes_water": "Europe/Madrid", "homes_power": "Australia/Brisbane"}
 CHANNEL = {"homes_water": 1, "homes_power": 0}
 
-assert Fault.OK == 0
+assert int(Fault.OK) == 0
 
 
 @dataclass(frozen=True, slots=True)

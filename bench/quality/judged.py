@@ -184,7 +184,12 @@ def evaluate(
         found = replay(district, budgets, told.prices) if starts else told
     rows = []
     for budget in budgets:
-        row = {"set": name, "absences_declared": declared, "fleet": fleet, "budget": budget}
+        row: dict[str, Any] = {
+            "set": name,
+            "absences_declared": declared,
+            "fleet": fleet,
+            "budget": budget,
+        }
         row |= false_visits(told.raised[budget], homes)
         row["realised_over_asked"] = round(row["false_per_home_year"] / budget, 3)
         alerts = sum(map(len, told.raised[budget].values())) or 1

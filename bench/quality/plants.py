@@ -126,7 +126,7 @@ def run_detector(
     vehicles: bool = True,
     interval_s: int = 900,
     weather: bool = False,
-    **params: float,
+    **params: Any,
 ) -> tuple[Production, Array, Array]:
     """Run the detector over a batch day by day; return it, its urgency and onsets (T, N).
 

@@ -160,8 +160,8 @@ def judge_town(data: TownData) -> tuple[dict[str, dict[str, int]], dict[str, flo
             continue  # shorter than a slot, in another's shadow, or before the first days are known
         seen = kinds[inside, rows].ravel()
         likely = int(np.bincount(seen, minlength=3).argmax())
-        touched = kinds[inside.start - 1 : inside.stop + 3, rows].ravel()
-        others = touched[(touched != NONE) & (touched != kind)]
+        around = kinds[inside.start - 1 : inside.stop + 3, rows].ravel()
+        others = around[(around != NONE) & (around != kind)]
         if len(others):  # a wrong word, even for one slot, sends the wrong people
             likely = int(others[0])
         meters = census.values[inside, 0][:, rows].max(axis=0).sum()

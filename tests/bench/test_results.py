@@ -1,5 +1,6 @@
 """`make bench` writes what was measured, and leaves alone what people wrote."""
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -42,17 +43,28 @@ def test_a_section_names_machine_versions_and_command() -> None:
 def test_every_bench_is_run_and_a_failure_is_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[str] = []
+    ran: dict[str, tuple[str, ...]] = {}
 
-    def run(name: str) -> Ran:
-        ran.append(name)
-        return Ran(name, "T.", name, int(name == "surges"), 0, 0)
+    def run(name: str, options: tuple[str, ...]) -> Ran:
+        ran[name] = options
+        return Ran(name, "T.", name, int(name == "surges"), 0, 0, options)
 
     monkeypatch.setattr(results, "run", run)
     out = tmp_path / "RESULTS.md"
     assert main(["--out", str(out)]) == 1
     assert sorted(ran) == sorted(BENCHES)
     assert set(sections(out.read_text())) == set(BENCHES)
+    assert "`gridwarden bench recovery --kills 20`" in out.read_text()
+    assert ran["recovery"] == ("--kills", "20")
+    main(["--full", "--out", str(out)])
+    assert not any(ran.values())
+
+
+@pytest.mark.parametrize("name", results.SHORTER)
+def test_the_shorter_runs_are_ones_that_the_benches_know(name: str) -> None:
+    source = Path(str(importlib.import_module(BENCHES[name][0]).__file__)).read_text("utf-8")
+    for option in results.SHORTER[name][::2]:
+        assert f'"{option}"' in source
 
 
 def test_a_bench_that_cannot_run_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
