@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ BATCH_ROWS = 65_536
 _DICTIONARY_BYTES = 400_000
 """Dictionary pages up to this size are read as dictionaries; Arrow rebuilds larger ones per batch,
 which costs more than reading plain strings (measured: 4 against 21 million rows/s)."""
+_BUFFER_BYTES = 1 << 20
 _REDO = "copy the file anew and feed it again"
 
 
@@ -31,7 +32,7 @@ class ParquetRows:
         self._skip = skip_rows
         self._batch_rows = batch_rows
         try:
-            plain = pq.ParquetFile(path)
+            plain = _opened(path)
         except (pa.ArrowInvalid, OSError) as error:
             raise _no_parquet(path, columns, error) from None
         self._wanted = columns.choose(path, plain.schema_arrow.names)
@@ -41,7 +42,7 @@ class ParquetRows:
         self._file = plain
         if encode:
             plain.close()
-            self._file = pq.ParquetFile(path, read_dictionary=encode)
+            self._file = _opened(path, encode)
 
     def __iter__(self) -> Iterator[RawRows]:
         meta = self._file.metadata
@@ -71,6 +72,13 @@ class ParquetRows:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _opened(path: str, encode: Sequence[str] | None = None) -> pq.ParquetFile:
+    # Buffering ahead would keep the whole file in memory until the reader is closed, and takes
+    # twice the time (measured: 0.7 GB after 72 million rows); without a buffer of its own a reader
+    # takes in whole columns of a row group, however large the writer made it.
+    return pq.ParquetFile(path, read_dictionary=encode, pre_buffer=False, buffer_size=_BUFFER_BYTES)
 
 
 class IpcRows:

@@ -318,7 +318,7 @@ def _fill(connection: Connection, table: Table, body: IO[bytes]) -> None:
         while piece := body.read(_CHUNK):
             spool.write(piece)
         spool.seek(0)
-        for batch in pq.ParquetFile(spool).iter_batches(ROWS_AT_ONCE):
+        for batch in pq.ParquetFile(spool, pre_buffer=False).iter_batches(ROWS_AT_ONCE):
             rows = batch.to_pylist()
             if rows:
                 connection.execute(insert(table), rows)

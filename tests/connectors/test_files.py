@@ -464,3 +464,34 @@ def test_huge_batches_are_cut(tmp_path: Path) -> None:
     blocks = read(tmp_path / "r.arrow")
     assert max(map(len, blocks)) <= 65_536
     assert sum(map(len, blocks)) == n
+
+
+@pytest.mark.parametrize("extension", ["parquet", "arrow", "csv", "ndjson"])
+def test_memory_does_not_grow_with_what_was_read(tmp_path: Path, extension: str) -> None:
+    """A file of any size streams: what was handed on is let go."""
+    path, rows, groups = tmp_path / f"r.{extension}", 20_000, 40
+    rng, names = np.random.default_rng(5), ["meter_id", "ts", "value"]
+    parts = [
+        pa.table(
+            [
+                [f"m{group}-{i}" for i in range(rows)],
+                ["2024-01-01T00:00:00Z"] * rows,
+                rng.random(rows).astype(str),
+            ],
+            names=names,
+        )
+        for group in range(groups)
+    ]
+    if extension == "parquet":
+        pq.write_table(pa.concat_tables(parts), path, row_group_size=rows, compression="none")
+    else:
+        with RowWriter(str(path), parts[0].schema) as writer:
+            for part in parts:
+                writer.write(part.to_batches()[0])
+    before, held = pa.total_allocated_bytes(), []
+    reader = open_rows(str(path), READINGS)
+    for _ in reader:
+        held.append(pa.total_allocated_bytes() - before)
+    reader.close()
+    assert len(held) > 10
+    assert max(held) < path.stat().st_size / 2
