@@ -14,12 +14,12 @@ import json
 import time
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from engine.console.boards import AlertMessage, Resync, TaskMessage
 from engine.console.context import Console
@@ -29,6 +29,7 @@ from engine.console.views import Views
 from engine.store import StoreError
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 POLL_S = 0.5
 """At most two batches a second: what a board can show …"""
@@ -106,6 +107,7 @@ class Hub:
         self._recent: deque[Item] = deque(maxlen=REMEMBER)
         self._cursor = -1
         self._task: asyncio.Task[None] | None = None
+        self._lane: CapacityLimiter | None = None
         self._gap: tuple[int, float] | None = None
         self._told: OrderedDict[Any, asyncio.Future[bytes]] = OrderedDict()
         self._told_bytes = 0
@@ -128,22 +130,32 @@ class Hub:
 
     # -- reading ------------------------------------------------------------------------------
 
+    async def _look(self, function: Callable[..., T], *args: Any) -> T:
+        """Call something that waits, in a thread of the hub's own.
+
+        A thousand who come at once fill the threads that all requests share, and would keep those
+        who are there already waiting.
+        """
+        if self._lane is None:
+            self._lane = CapacityLimiter(2)
+        return await to_thread.run_sync(function, *args, limiter=self._lane)
+
     async def _run(self) -> None:
         told = 0.0
         while True:
             try:
                 if self._cursor < 0:
-                    _, self._cursor = await to_thread.run_sync(
-                        self._console.store.questions.outbox_ends
-                    )
+                    _, self._cursor = await self._look(self._console.store.questions.outbox_ends)
                 elif self._clients:
                     while await self._pump() == READ:
                         pass
                 else:
                     # Nobody listens: those who come are served from the database.
                     self._recent.clear()
-                    _, newest = await to_thread.run_sync(self._console.store.questions.outbox_ends)
-                    self._cursor = max(self._cursor, newest)
+                    _, newest = await self._look(self._console.store.questions.outbox_ends)
+                    # Who joined meanwhile stands where the reader stood, and is owed all since.
+                    if not self._clients:
+                        self._cursor = max(self._cursor, newest)
                 if time.monotonic() - told > CLOCK_S:
                     told = time.monotonic()
                     await self._tell_time()
@@ -155,14 +167,12 @@ class Hub:
 
     async def _pump(self) -> int:
         """Read the next rows and hand them out; return how many there were."""
-        rows = await to_thread.run_sync(
-            self._console.store.questions.outbox_after, self._cursor, READ
-        )
+        rows = await self._look(self._console.store.questions.outbox_after, self._cursor, READ)
         rows = self._whole(rows)
         if not rows:
             return 0
         if self._clients:
-            items = await to_thread.run_sync(items_of, self._console, rows)
+            items = await self._look(items_of, self._console, rows)
             words = await self._words(items)
             self._recent.extend(items)
             self._cursor = rows[-1][0]
@@ -195,13 +205,11 @@ class Hub:
             if (key, False) not in words:
                 mine = seen_by(who, items)
                 words[key, False] = (
-                    b""
-                    if not mine
-                    else await to_thread.run_sync(put_into_words, self._console, who, mine)
+                    b"" if not mine else await self._look(put_into_words, self._console, who, mine)
                 )
             if packed and (key, True) not in words:
                 plain = words[key, False]
-                words[key, True] = plain and await to_thread.run_sync(pack, plain)
+                words[key, True] = plain and await self._look(pack, plain)
         return words
 
     def _hand_out(self, items: list[Item], words: dict[Any, bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,56 @@ def test_what_comes_is_told_once_in_order(site: Site) -> None:
     found = run(story())
     numbers = [n for _, n, _ in found if n is not None]
     assert numbers == sorted(set(numbers))
+
+
+def test_who_joins_while_the_idle_hub_looks_where_it_stands_misses_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand that come at once keep that look waiting; what is written meanwhile is theirs."""
+    real, looking, go = site.store.questions.outbox_ends, threading.Event(), threading.Event()
+
+    def slow() -> tuple[int, int]:
+        if threading.get_ident() in held:
+            looking.set()
+            assert go.wait(10)
+        return real()
+
+    held: set[int] = set()
+
+    async def story() -> list[Any]:
+        hub = Hub(site.console)
+        hub._cursor = start = real()[1]
+        look = hub._look
+
+        async def slowly(function: Any, *args: Any) -> Any:
+            def within() -> Any:
+                held.add(threading.get_ident())
+                try:
+                    return function(*args)
+                finally:
+                    held.discard(threading.get_ident())
+
+            return await look(within)
+
+        monkeypatch.setattr(hub, "_look", slowly)
+        monkeypatch.setattr(site.store.questions, "outbox_ends", slow)
+        hub.start()  # nobody listens: it looks where it stands, and is kept waiting
+        while not looking.is_set():
+            await asyncio.sleep(0.01)
+        reading = asyncio.create_task(
+            gather(hub, who(site, "command"), start, lambda f: len(alerts_of(f)) == 12)
+        )
+        while not hub.clients:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(commit, site, 10)
+        go.set()
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(commit, site, 2, 10)
+        found = await reading
+        await hub.stop()
+        return found
+
+    assert len(alerts_of(run(story()))) == 12
 
 
 def test_who_comes_back_misses_nothing_also_after_a_restart(site: Site) -> None:

@@ -95,6 +95,7 @@ def _live_with(live: Live, config: Config, folder: Path) -> None:
         }  # fmt: skip
         with store.database.write() as connection:
             write(connection, tc.photos, [row])
+        store.ratings.add(task.task_id, SUBJECT, 5, by="f", at_ns=at)
 
 
 def _lines(folder: Path) -> list[dict[str, object]]:
@@ -126,7 +127,7 @@ def test_no_byte_of_the_person_is_left(forgotten: tuple[Config, Path, object], t
 
 def test_what_was_removed_is_told(forgotten: tuple[Config, Path, object]) -> None:
     _, _, (done, _) = forgotten  # type: ignore[misc]
-    for place in ("alerts", "tasks", "outcomes", "absences", "people", "photos", "journal",
+    for place in ("alerts", "tasks", "outcomes", "absences", "people", "photos", "ratings", "journal",
                   "meters.csv", "subjects.csv", "snapshots"):  # fmt: skip
         assert done.removed.get(place, 0) > 0, (place, done.removed)
 
