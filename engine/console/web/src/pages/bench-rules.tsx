@@ -33,7 +33,7 @@ export function Rules({ id }: { id?: string }): JSX.Element {
       <main class="g dry">
         <div class="col">
           <Panel title={text.versions}>
-            {!versions.data ? (versions.error ? <Failed error={versions.error} retry={versions.reload} /> : <Loading />) : !versions.data.length ? <Centre icon="file" title={text.noVersions} /> : (
+            {!may("rule_versions") ? <Centre icon="lock" title={t().state.forbidden} /> : !versions.data ? (versions.error ? <Failed error={versions.error} retry={versions.reload} /> : <Loading />) : !versions.data.length ? <Centre icon="file" title={text.noVersions} /> : (
               <ul class="sl">{versions.data.map((v) => (
                 <li key={v.version}><a class="two" href={`/workbench/rules/${encodeURIComponent(v.version)}`} aria-current={v.version === id ? "true" : undefined}><span /><span class="cut"><span class="mono">{v.version.slice(0, 12)}</span> <span class={`chip ${v.status === "active" ? "" : v.status === "proposed" ? "d2" : "line"}`}>{text.status[v.status] ?? v.status}</span><br /><span class="f2">{v.author}{v.approver && ` → ${v.approver}`} · {stampAt(ms(v.from ?? v.at), now.value)}{v.note && ` · ${v.note}`}</span></span><span /></a></li>
               ))}</ul>

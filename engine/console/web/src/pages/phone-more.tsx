@@ -6,7 +6,7 @@ import { ago, hm, ms } from "../lib/format";
 import { both, t } from "../lib/i18n";
 import { act, leave, pieces, read, say } from "../lib/phone";
 import { turnOff, turnOn, wake } from "../lib/push";
-import { session, signOut } from "../lib/session";
+import { may, session, signOut } from "../lib/session";
 import type { Incident, Page, Place, TopicInfo, WorkerInfo } from "../lib/types";
 import { LangSwitch, ThemeSwitch } from "../parts/basics";
 import { Icon, type IconName } from "../parts/icon";
@@ -96,7 +96,7 @@ export function Grid(): JSX.Element {
           <div class="card"><ul class="lad">{workers.slice(0, 30).map((w) => (
             <li key={w.worker_id}><Icon name="user" /><span><b>{both(w.label)}</b><small>{[w.grids.map((g) => g.name).join(both({ zh: "、", en: ", " })) || w.role, w.shift].filter(Boolean).join(" · ")}</small></span><span class={`chip ${w.on_duty ? "line" : ""}`}>{w.on_duty ? text.tasksPage.yes : text.tasksPage.no}</span></li>
           ))}</ul></div>
-        ) : <Loading rows={3} />}
+        ) : session.value && !may("workers") ? <Centre icon="lock" title={text.state.forbidden} /> : <Loading rows={3} />}
         <div class="grp">{text.phone.report}</div>
         {incidents?.items.length ? incidents.items.slice(0, 30).map((i) => (
           <div key={i.report_id} class="card"><div class="row"><Icon name={ICONS[i.topic] ?? "more"} /><div class="sp"><div class="t">{topic(i.topic)}</div><div class="a">{i.text}</div><div class="k">{i.place.name} · {hm(ms(i.at))} · {ago(now.value - ms(i.at))}</div></div></div></div>
