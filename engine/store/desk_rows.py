@@ -27,7 +27,10 @@ _TASK_FIELDS = Task.__struct_fields__
 
 
 def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[AlertChange]) -> None:
-    """Fill a book with what is known of the doors and queues that changes concern."""
+    """Fill a book with what is known of the doors and queues that changes concern.
+
+    What the book has already stays: it is locked, and perhaps changed and not written yet.
+    """
     ids = [c.alert_id for c in changes]
     firing = [c for c in changes if c.state == State.FIRING]
     a, h, c = t.task_alerts.c, t.held_back.c, t.tasks.c
@@ -37,11 +40,11 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
     for part in chunks(ids):
         for row in connection.execute(select(*LINK).where(a.alert_id.in_(part))):
             link = Link(*row)
-            book.links[link.alert_id] = link
+            book.links.setdefault(link.alert_id, link)
             wanted.add(link.task_id)
         if any_held:
             for row in connection.execute(select(*HELD).where(h.alert_id.in_(part))):
-                book.held[row.alert_id] = Held(**row._mapping)
+                book.held.setdefault(row.alert_id, Held(**row._mapping))
     last_ns = max((ns_of(change.at) for change in changes), default=0)
     if any_held:
         read_due(connection, book, last_ns)
@@ -62,7 +65,7 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
         for part in chunks([desk.door(change) for change in firing]):
             query = select(*TASK).where(c.door.in_(part), recent).with_for_update()
             for row in connection.execute(query):
-                book.tasks[row.task_id] = task_of(row)
+                book.tasks.setdefault(row.task_id, task_of(row))
         for rule, area in sorted(_dedupe_areas(desk, firing)):
             query = select(*TASK).where(
                 c.rule == rule,
@@ -70,11 +73,11 @@ def read(connection: Connection, book: Book, desk: Desk, changes: Sequence[Alert
                 c.place.startswith(area, autoescape=True),
             )
             for row in connection.execute(query.with_for_update()):
-                book.tasks[row.task_id] = task_of(row)
+                book.tasks.setdefault(row.task_id, task_of(row))
     for part in chunks(sorted(wanted - book.tasks.keys())):
         query = select(*TASK).where(c.task_id.in_(part)).with_for_update()
         for row in connection.execute(query):
-            book.tasks[row.task_id] = task_of(row)
+            book.tasks.setdefault(row.task_id, task_of(row))
     if desk.queue.visits_per_day is not None:
         _read_gates(connection, book, [desk.grid(change.place) for change in firing])
     if firing:
@@ -118,7 +121,8 @@ def _read_gates(connection: Connection, book: Book, grids: Sequence[str]) -> Non
         query = select(t.queues).where(t.queues.c.grid.in_(part)).with_for_update()
         for row in connection.execute(query):
             tests = None if row.tests is None else msgspec.json.decode(row.tests)
-            book.gates[row.grid] = Gate(row.grid, row.day, row.sent, row.renewed_day, tests)
+            gate = Gate(row.grid, row.day, row.sent, row.renewed_day, tests)
+            book.gates.setdefault(row.grid, gate)
 
 
 def not_silenced(

@@ -772,3 +772,27 @@ def test_a_tick_stopped_between_any_two_statements_sends_nobody_twice(tmp_path: 
             store.tasks.tick(T0 + DAY)
             store.tasks.tick(T0 + DAY)
             assert digest(store) == after
+
+
+def test_what_a_book_has_changed_is_not_read_over(store: Store) -> None:
+    """A turn of the clock reads twice: what is due, then what waits for a new day."""
+    from engine.book import Book
+    from engine.store import desk_rows
+    from tests.engine.store_kit import change
+
+    epoch = store.claim("s")
+    line = change()
+    store.commit("s", epoch, 1, [line])
+    (before,) = store.tasks.list()
+    with store.database.write() as connection:
+        book = Book()
+        desk_rows.read(connection, book, store.desk, [line])
+        noted = act(before, Action.NOTE, by="system", at_ns=before.opened_ns, why="level_raised")
+        book.change(noted)
+        desk_rows.read(connection, book, store.desk, [line])
+        desk_rows.save(connection, book)
+    (after,) = store.tasks.list()
+    assert after.seq == before.seq + 1
+    store.tasks.sign(before.task_id, by="w-1", at_ns=before.opened_ns)
+    seqs = [event.seq for event in store.tasks.history(before.task_id)]
+    assert seqs == [0, 1, 2]
