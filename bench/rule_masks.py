@@ -7,9 +7,8 @@ some rules are checked against each rule's own mask before any time is reported.
 (CPU time of the whole replay, reading included). Before any time is reported, the lines of some
 rules are checked against a replay with those rules alone. ``--everybody``: every rule watches every
 home; else each watches its share of the grids, so that a home is under ``--each`` of them. The
-budgets of the rules that watch a home add up to that of the shipped rule, and the one rule they are
-compared with has a budget so small that it writes about as many lines: what is compared is a thousand
-rules with one, not their alerts (nobody has 12,000 visits a year to every home).
+budgets of the rules that watch a home add up to ``--visits`` a year, and so does that of the one rule
+they are compared with: what is asked is what rules cost, not what their alerts do.
 """
 
 from __future__ import annotations
@@ -51,10 +50,6 @@ texts:
   cancelled: {zh: 撤, en: back}
 """
 PRICES = range(4, 24)
-VISITS = 12.0
-"""False alerts a home-year, all rules together."""
-VISITS_OF_ONE = 0.5
-"""Those of the one rule."""
 
 
 def rules(count: int) -> list[Rule]:
@@ -91,12 +86,12 @@ def columns(subjects: int) -> dict[str, Any]:
 
 
 def rules_of_a_city(
-    count: int, grids: Sequence[str], each: int, *, everybody: bool = False
+    count: int, grids: Sequence[str], each: int, visits: float, *, everybody: bool
 ) -> list[Rule]:
     """Return rules like the shipped one about silence, with conditions and budgets of their own.
 
     Each watches its share of the grids, so that a grid is under `each` rules; `everybody`: all
-    rules watch all. What a home may cost all its rules together is what the shipped rule may.
+    rules watch all. The budgets of the rules that watch a home add up to `visits` a year.
     """
     base = library.rules(None)["elderly-silence"]
     assert base.budget is not None
@@ -111,8 +106,8 @@ def rules_of_a_city(
     found = []
     for i in range(count):
         when = makes[i % 4].format(i % 24, i % 3, 1 + i % 9, 6 if everybody else 3)
-        visits = VISITS * float(shares[i]) / (count if everybody else each)
-        budget = replace(base.budget, false_alerts_per_subject_year=visits)
+        mine_of_them = visits * float(shares[i]) / (count if everybody else each)
+        budget = replace(base.budget, false_alerts_per_subject_year=mine_of_them)
         mine = replace(base, name=f"r{i:04}", when=when, hold=when, budget=budget)
         if not everybody:
             step = len(grids) * each / count
@@ -140,7 +135,9 @@ def replayed(options: ReplayOptions, some: Sequence[Rule]) -> tuple[float, dict[
     return used, lines
 
 
-def through_a_replay(count: int, subjects: int, slots: int, each: int, *, everybody: bool) -> None:
+def through_a_replay(
+    count: int, subjects: int, slots: int, each: int, visits: float, *, everybody: bool
+) -> None:
     """Print CPU seconds of a replay with one rule and with `count`.
 
     Two homes fall silent, so that there are lines to compare; making lines is no evaluation.
@@ -158,11 +155,9 @@ def through_a_replay(count: int, subjects: int, slots: int, each: int, *, everyb
         )
         places = pq.read_table(paths["subjects"], columns=["place"])["place"].to_pylist()
         grids = sorted({place[:15] for place in places})
-        many = rules_of_a_city(count, grids, each, everybody=everybody)
-        one = [replace(rules_of_a_city(1, [], 1, everybody=True)[0], when="silence.due")]
-        assert one[0].budget is not None
-        budget = replace(one[0].budget, false_alerts_per_subject_year=VISITS_OF_ONE)
-        one = [replace(one[0], hold=one[0].when, budget=budget).with_version()]
+        many = rules_of_a_city(count, grids, each, visits, everybody=everybody)
+        (first,) = rules_of_a_city(1, [], 1, visits, everybody=True)
+        one = [replace(first, when="silence.due", hold="silence.due").with_version()]
         base, said = min((replayed(options, one) for _ in range(2)), key=lambda found: found[0])
         used, lines = replayed(options, many)
         checked = many[:: max(1, count // 10)]
@@ -189,12 +184,14 @@ def main() -> None:
     parser.add_argument("--replay", action="store_true")
     parser.add_argument("--slots", type=int, default=480, help="of a quarter of an hour")
     parser.add_argument("--each", type=int, default=4, help="rules that a home is under")
+    parser.add_argument("--visits", type=float, default=0.5, help="false alerts a home-year")
     parser.add_argument("--everybody", action="store_true", help="every rule watches every home")
     asked = parser.parse_args()
     if asked.replay:
         through_a_replay(
-            asked.rules, asked.subjects, asked.slots, asked.each, everybody=asked.everybody
-        )
+            asked.rules, asked.subjects, asked.slots, asked.each, asked.visits,
+            everybody=asked.everybody,
+        )  # fmt: skip
         return
     at_once(asked.rules, asked.subjects)
 
