@@ -25,6 +25,8 @@ HOUR_NS = 3600 * NS
 BEFORE_NS, AFTER_NS = 36 * HOUR_NS, 12 * HOUR_NS
 HISTORY_NS = 28 * 24 * HOUR_NS
 """From how far back the usual band comes."""
+UNITS = {"electricity": "kWh / h", "water": "l / h", "gas": "l / h"}
+"""What a curve is labelled with; a utility that nobody announced by its own name."""
 
 
 def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None:
@@ -133,9 +135,15 @@ def _hourly(
     first = int(hour[0])
     total = np.zeros(int(hour[-1]) - first + 1)
     np.add.at(total, hour - first, use)
-    seen = np.bincount(hour - first, minlength=len(total)) > 0
-    total[~seen] = np.nan
+    count = np.bincount(hour - first, minlength=len(total))
+    if _utility(registry, meter) not in UNITS and not registry.meters.register[meter]:
+        total /= np.maximum(count, 1)  # a concentration or a level is no amount to add up
+    total[count == 0] = np.nan
     return first, total
+
+
+def _utility(registry: Registry, meter: int) -> str:
+    return registry.classes[int(registry.meters.class_index[meter])].utility
 
 
 def _window(
@@ -157,7 +165,7 @@ def _window(
     if not inside.any():
         return None
     low, high = _band(hours, onset // HOUR_NS, first_hour, use)
-    utility = registry.classes[int(registry.meters.class_index[meter])].utility
+    utility = _utility(registry, meter)
     name = {"electricity": "threshold_kwh", "water": "threshold_l"}.get(utility, "threshold")
     threshold = alert.facts.get(name, alert.facts.get("threshold"))
     return Curve(
@@ -165,7 +173,7 @@ def _window(
         values,
         low,
         high,
-        "kWh / h" if utility == "electricity" else "l / h",
+        UNITS.get(utility, utility),
         float(threshold) if isinstance(threshold, int | float) else None,
     )
 

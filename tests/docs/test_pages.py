@@ -29,6 +29,9 @@ def test_every_command_runs(page: Path, tmp_path: Path) -> None:
         assert len({x["alert_id"] for x in lines}) == 1
         assert "160" in lines[0]["reason"]["en"]
         assert "o3-z" in (tmp_path / "refused.csv").read_text()
+        report = (tmp_path / "report.html").read_text("utf-8")
+        assert ">o3</text>" in report, "the curve is labelled with what was measured"
+        assert ">l / h</text>" not in report
 
 
 def test_enough_pages_have_commands() -> None:
