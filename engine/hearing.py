@@ -48,11 +48,16 @@ class Hearing:
             for link in heard.links:
                 speaks[id(link.group)].append((heard, link, ears[id(heard)]))
         self._links = [speaks[id(group)] for group in groups]
+        self._depth = _depths(watches)
         self._told = [{ear.rule for *_, by in links for ear in by} for links in self._links]
 
     def told(self, groups: Iterable[int]) -> list[int]:
-        """Return the rules that listen to some of the groups, ascending."""
-        return sorted(set().union(*(self._told[g] for g in groups)))
+        """Return the rules that listen to some of the groups, in the order to be asked in."""
+        return self.ordered(set().union(*(self._told[g] for g in groups)))
+
+    def ordered(self, rules: Iterable[int]) -> list[int]:
+        """Return rules such that one comes after those whose alerts hold it back."""
+        return sorted(rules, key=lambda i: (self._depth[i], i))
 
     def take(self, g: int, signals: Signals) -> None:
         """Hand on what a group said of its last slot."""
@@ -105,3 +110,27 @@ class Hearing:
                     made[i] = watch.turns[name].heard.like()
                 watch.turns[name].heard = made[i]
         return True
+
+
+def _depths(watches: Sequence[Watch]) -> list[int]:
+    """Return how long a chain of other rules may hold each rule back; 0: none does.
+
+    Where rules hold each other back in a circle, the one that stands first is asked first.
+    """
+    place = {watch.rule.name: i for i, watch in enumerate(watches)}
+    holders: list[set[int]] = [
+        {place[u.alert] for u in watch.rule.unless if u.alert in place} for watch in watches
+    ]
+    for i, watch in enumerate(watches):
+        for name in watch.rule.inhibits:
+            if name in place:
+                holders[place[name]].add(i)
+    depths: dict[int, int] = {}
+
+    def depth(i: int, above: frozenset[int]) -> int:
+        if i not in depths:
+            below = [depth(j, above | {i}) + 1 for j in sorted(holders[i] - above - {i})]
+            depths[i] = max(below, default=0)
+        return depths[i]
+
+    return [depth(i, frozenset()) for i in range(len(watches))]

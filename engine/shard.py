@@ -411,7 +411,7 @@ class ShardRunner:
             for row, moment in rows_seen.items():
                 arrivals = touched[i].arrivals
                 arrivals[row] = max(moment, arrivals.get(row, 0))
-        for i in sorted(touched):
+        for i in self.hearing.ordered(touched):
             arrivals, refuted = touched[i].arrivals, touched[i].refuted
             rows = np.array(sorted(arrivals), np.int32)
             raised = self.watches[i].evaluate(boundary_ns, self.around, rows, arrivals, refuted)
