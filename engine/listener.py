@@ -20,6 +20,7 @@ from rules.compile import CompiledRule
 from rules.masks import fuse
 
 SIGNAL_FIELDS = ("due", "urgency", "evidence", "p_value", "ready")
+CLOCK_FIELDS = ("hour", "minute", "weekday", "month")
 
 
 class Listener:
@@ -58,6 +59,10 @@ class Listener:
             name: Turns(heard[name], primary=name == self.primary) for name in rule.signals
         }
         self.event_columns = {name: EventColumns.empty(len(rows)) for name in rule.events}
+        self.mask_exact = compiled.mask_exact and all(map(self._has_column, compiled.columns))
+        """Whether, at a known time, masks are true exactly where the condition is met."""
+        self.reads_clock = any(name.startswith("now.") for name in compiled.columns)
+        self._clock: Mapping[str, Any] = {}
         self.tally = Tally()
         """What was counted since the last event-day was closed."""
 
@@ -111,12 +116,28 @@ class Listener:
         link = self.spoke(signal, row)
         return 0 if link is None else link.end_ns
 
+    def set_clock(self, clock: Mapping[str, Any]) -> None:
+        """Tell masks the local time, a value for all rows or one each; nothing: it is not known."""
+        self._clock = clock
+
+    def _has_column(self, dotted: str) -> bool:
+        name, _, field_name = dotted.partition(".")
+        if name == "now":
+            return self.rule.subjects.grain == "subject" and field_name in CLOCK_FIELDS
+        if name in self.turns:
+            return field_name in SIGNAL_FIELDS
+        windows = self.event_columns.get(name)
+        return dotted == "fused" or (windows is not None and hasattr(windows, field_name))
+
     def column(self, dotted: str, rows: NDArray[np.int32] | slice) -> Any:
         """Return the values that masks know by a dotted name, of ascending rows; None if none."""
         name, _, field_name = dotted.partition(".")
         if name == "fused":
             parts = [(self.column(f"{n}.evidence", rows), w) for n, w in self.compiled.weights]
             return fuse(parts)
+        if name == "now":
+            time = self._clock.get(field_name)
+            return time if time is None or np.ndim(time) == 0 else time[rows]
         if name in self.turns and field_name == "due":
             return self.turns[name].due.mask(rows, len(self.rows))
         if name in self.turns and field_name == "ready":

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.watch import Watch
+from engine.watch import Surroundings, Watch
 from rules.masks import Graph, Masks
 
 
@@ -31,6 +31,7 @@ class Sieve:
     def __init__(self, watches: Sequence[Watch]) -> None:
         self.watches = watches
         self._piles: dict[int, _Pile] = {}
+        self._timed = [watch for watch in watches if watch.reads_clock and watch.turns]
         by_rows: dict[Hashable, list[int]] = defaultdict(list)
         for i, watch in enumerate(watches):
             if watch.turns and watch.compiled.leads is None:
@@ -39,10 +40,12 @@ class Sieve:
             pile = _Pile({i: watches[i] for i in members})
             self._piles |= dict.fromkeys(members, pile)
 
-    def turn(self) -> None:
-        """Forget what was found: columns are about to change, or have."""
+    def turn(self, at_ns: int, around: Surroundings) -> None:
+        """Begin a turn: columns have changed since the last one, and time has passed."""
         for pile in self._piles.values():
             pile.found = None
+        for watch in self._timed:
+            watch.set_clock(around.clock(watch, at_ns))
 
     def hit(self, index: int) -> NDArray[Any]:
         """Return the rows where a rule's condition could be met, ascending."""
@@ -72,7 +75,7 @@ class _Pile:
     @staticmethod
     def _names(i: int, watch: Watch) -> dict[str, str]:
         """Return the shared name of a signal's columns; what depends on the rule has its own."""
-        names = {"fused": f"{i}:fused"}
+        names = {"fused": f"{i}:fused", "now": f"{i}:now"}
         for name, turns in watch.turns.items():
             names[name] = f"heard:{id(turns.heard)}"
             names[f"{name}.due"] = f"{i}:{name}.due"
@@ -91,4 +94,5 @@ class _Pile:
 
 
 def _piece(watch: Watch, dotted: str, start: int, stop: int) -> Any:
-    return watch.column(dotted, slice(start, stop))
+    values = watch.column(dotted, slice(start, stop))
+    return None if values is None else np.asarray(values)

@@ -162,17 +162,24 @@ class ShardSurroundings:
 
     def now(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
         """Return local time as rules see it."""
-        zone = self._zone(watch, row)
-        local = dt.datetime.fromtimestamp(at_ns // NS, ZoneInfo(zone))
+        local = _local(self._zone(watch, row), at_ns)
         first_day = (local.date() - dt.date(1970, 1, 1)).days
         return {
-            "hour": local.hour,
-            "minute": local.minute,
-            "weekday": local.isoweekday(),
+            **_hands(local),
             "rest_day": self.shard.local.rests(first_day),
-            "month": local.month,
             "season": SEASONS[local.month % 12 // 3],
         }
+
+    def clock(self, watch: Watch, at_ns: int) -> dict[str, Any]:
+        """Return local time as masks see it: a value for all rows, or an array of one each."""
+        if watch.rule.subjects.grain != "subject":
+            return {}
+        registry = self.shard.registry
+        hands = [_hands(_local(zone, at_ns)) for zone in registry.zones]
+        if len(hands) == 1:
+            return dict(hands[0])
+        zone = registry.subjects.zone[watch.rows]
+        return {name: np.array([h[name] for h in hands])[zone] for name in hands[0]}
 
     def _local_day(self, watch: Watch, row: int, at_ns: int) -> int:
         zone = self._zone(watch, row)
@@ -574,3 +581,17 @@ def _offset_s(zone: str, quarter: int) -> int:
     """Return a zone's offset from UTC in a quarter of an hour."""
     offset = dt.datetime.fromtimestamp(quarter * 900, ZoneInfo(zone)).utcoffset()
     return int(offset.total_seconds()) if offset else 0
+
+
+def _local(zone: str, at_ns: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ns // NS, ZoneInfo(zone))
+
+
+def _hands(local: dt.datetime) -> dict[str, int]:
+    """Return what a clock and a calendar show everywhere alike."""
+    return {
+        "hour": local.hour,
+        "minute": local.minute,
+        "weekday": local.isoweekday(),
+        "month": local.month,
+    }

@@ -52,6 +52,9 @@ class Surroundings(Protocol):
     def now(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
         """Return local time as rules see it."""
 
+    def clock(self, watch: Watch, at_ns: int) -> dict[str, Any]:
+        """Return local time as masks see it: a value for all rows, or an array of one each."""
+
     def alerts(self, watch: Watch, row: int) -> list[str]:
         """Return the rules that fire on this subject or on a place that contains it."""
 
@@ -79,7 +82,7 @@ class Watch(Listener):
         super().__init__(compiled, rows, heard, price, series)
         self.timing = Timing.of(self.rule)
         self.judges_promotions = any(p.when for p in self.rule.promotions)
-        self.steady = compiled.mask_exact and compiled.promotions_exact and _is_steady(self.rule)
+        self.steady = self.mask_exact and compiled.promotions_exact and _is_steady(self.rule)
         """Whether masks tell of a firing alert that it needs no second look while no place is out."""
         self.lives: dict[int, Life] = {}
         self.tips: dict[int, int] = {}
@@ -127,14 +130,17 @@ class Watch(Listener):
         be met (:class:`engine.sieve.Sieve`).
         """
         if rows is not None:
+            self.set_clock({})  # corrections stand for times of their own
             if self.rule.events:
                 for row in rows.tolist():
                     self._look(row, (arrivals or {}).get(row, at_ns), around)
             hit = rows[self.mask(rows)]
         elif hit is None:
+            if self.reads_clock:
+                self.set_clock(around.clock(self, at_ns))
             hit = np.flatnonzero(self.mask(slice(None)))
         kept: set[int] = set()
-        if rows is None and self.compiled.mask_exact and self.lives:
+        if rows is None and self.mask_exact and self.lives:
             kept = self._held_back(hit, around)
             if self.steady and not around.unsettled(at_ns):
                 kept |= self._unmoved(hit)

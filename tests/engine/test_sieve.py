@@ -1,5 +1,8 @@
 """The candidates of many rules, found together, are those that each finds by itself."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,7 +30,10 @@ WHENS = (
     "silence.facts.hours > 3.0",
     "silence.facts.hours > 3.0 && silence.due",
     "silence.ready ? power.due : silence.due",
+    "silence.evidence > 1.0 && now.hour >= 7",
+    "silence.evidence > 1.0 && now.hour < 7",
 )
+AROUND: Any = SimpleNamespace(clock=lambda watch, at_ns: {"hour": 9})
 LED = {0, 1, 2, 3, 4, 12}
 
 
@@ -69,6 +75,7 @@ def watches_of(rng: np.random.Generator, rows: int) -> list[Watch]:
 def test_together_as_alone(rows: int) -> None:
     watches = watches_of(np.random.default_rng(rows), rows)
     sieve = Sieve(watches)
+    sieve.turn(0, AROUND)
     for _ in range(2):
         for i, watch in enumerate(watches):
             alone = np.flatnonzero(watch.mask(slice(None)))
@@ -76,7 +83,7 @@ def test_together_as_alone(rows: int) -> None:
         # What is found holds until columns change.
         heard = watches[0].turns["silence"].heard
         heard.columns.evidence[:] = np.random.default_rng(1).exponential(1.0, rows)
-        sieve.turn()
+        sieve.turn(0, AROUND)
 
 
 def test_a_signal_that_must_be_due_leads() -> None:
@@ -91,5 +98,6 @@ def test_what_is_due_at_one_price_is_not_at_another() -> None:
     first, second = watches[0], watches[1]
     second.turns["silence"].due = Marked.at(np.zeros(0, np.int32), np.zeros(400, np.int32))
     sieve = Sieve([first, second])
+    sieve.turn(0, AROUND)
     assert len(sieve.hit(0))
     assert not len(sieve.hit(1))
