@@ -364,7 +364,8 @@ class ShardRunner:
         began = time.perf_counter()
         self.around.returns(at_ns)
         told = self.hearing.told(stepped)
-        self.sieve.turn(at_ns, self.around)
+        if told:
+            self.sieve.turn(at_ns, self.around)
         for grain in ("place", "subject", "series"):
             for i in told:
                 watch = self.watches[i]

@@ -65,6 +65,8 @@ class ShardSurroundings:
         self.dead_until_ns = np.zeros(len(shard.places), np.int64)
         self.last_day: int | None = None
         self.windows = EventWindows(shard)
+        self._hands: list[dict[str, int]] = []
+        self._hands_at: int | None = None
         self.silences: dict[str, Silence] = {}
         self._read_rules()
         self._places_of = self._subject_places()
@@ -170,14 +172,17 @@ class ShardSurroundings:
             "season": SEASONS[local.month % 12 // 3],
         }
 
-    def clock(self, watch: Watch, at_ns: int) -> dict[str, Any]:
+    def clock(self, watch: Watch, at_ns: int) -> Mapping[str, Any]:
         """Return local time as masks see it: a value for all rows, or an array of one each."""
         if watch.rule.subjects.grain != "subject":
             return {}
         registry = self.shard.registry
-        hands = [_hands(_local(zone, at_ns)) for zone in registry.zones]
+        if self._hands_at != at_ns:  # a thousand rules ask at the same time
+            self._hands = [_hands(_local(zone, at_ns)) for zone in registry.zones]
+            self._hands_at = at_ns
+        hands = self._hands
         if len(hands) == 1:
-            return dict(hands[0])
+            return hands[0]
         zone = registry.subjects.zone[watch.rows]
         return {name: np.array([h[name] for h in hands])[zone] for name in hands[0]}
 

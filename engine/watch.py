@@ -52,7 +52,7 @@ class Surroundings(Protocol):
     def now(self, watch: Watch, row: int, at_ns: int) -> dict[str, Any]:
         """Return local time as rules see it."""
 
-    def clock(self, watch: Watch, at_ns: int) -> dict[str, Any]:
+    def clock(self, watch: Watch, at_ns: int) -> Mapping[str, Any]:
         """Return local time as masks see it: a value for all rows, or an array of one each."""
 
     def alerts(self, watch: Watch, row: int) -> list[str]:
