@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--replay", action="store_true")
     parser.add_argument("--slots", type=int, default=480, help="of a quarter of an hour")
     parser.add_argument("--each", type=int, default=4, help="rules that a home is under")
-    parser.add_argument("--visits", type=float, default=0.5, help="false alerts a home-year")
+    parser.add_argument("--visits", type=float, default=12.0, help="false alerts a home-year")
     parser.add_argument("--everybody", action="store_true", help="every rule watches every home")
     asked = parser.parse_args()
     if asked.replay:
