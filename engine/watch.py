@@ -126,8 +126,8 @@ class Watch(Listener):
         """Look at all rows (or some) at event time `at_ns`; return what changed.
 
         `arrivals` gives a time of its own to rows that late readings corrected; of `refuted` ones
-        they took away what raised the alert. `hit`, for all rows, are those where the condition may
-        be met (:class:`engine.sieve.Sieve`).
+        they took away what raised the alert. `hit`, where all rows are meant, are those whose
+        condition may be met (:class:`engine.sieve.Sieve`).
         """
         if rows is not None:
             self.set_clock({})  # corrections stand for times of their own
@@ -135,10 +135,7 @@ class Watch(Listener):
                 for row in rows.tolist():
                     self._look(row, (arrivals or {}).get(row, at_ns), around)
             hit = rows[self.mask(rows)]
-        elif hit is None:
-            if self.reads_clock:
-                self.set_clock(around.clock(self, at_ns))
-            hit = np.flatnonzero(self.mask(slice(None)))
+        assert hit is not None, "of all rows, the sieve says which to look at"
         kept: set[int] = set()
         if rows is None and self.mask_exact and self.lives:
             kept = self._held_back(hit, around)
