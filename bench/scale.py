@@ -1,9 +1,10 @@
 """How cost and memory grow with the number of meters, and what a city's day and snapshots take.
 
-``gridwarden bench scale [--part growth|formats|day|snapshots] [--meters N] [--json FILE]``
+``gridwarden bench scale [--part growth|formats|start|day|snapshots] [--meters N] [--json FILE]``
 
 ``growth``: the whole replay of towns of all sizes, each in a process of its own. ``formats``: the
 same rows as Parquet, Arrow, CSV and NDJSON, in file order and shuffled, beside the bare decode.
+``start``: from a process's start to the help, and to the first alert of the demo (`bench.start`).
 ``day``: one day of a city with power cuts, in one shard and in ten, whose alerts must be the same
 bytes. ``snapshots``: the state of that city written and read back shard by shard; the stream stands
 still only while one shard's arrays are copied. Answers are asserted before any time is told.
@@ -30,6 +31,7 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench.start import start
 from bench.throughput import cpu_s, decode_s, warm
 from connectors.merge import Log
 from connectors.records import ReadingBlock
@@ -277,7 +279,7 @@ def run_day(meters: int, slots: int, with_snapshots: bool) -> Iterator[Figures]:
 def main(argv: list[str] | None = None) -> int:
     """Print one line a figure; --json writes them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["growth", "formats", "day", "snapshots"])
+    parser.add_argument("--part", choices=["growth", "formats", "start", "day", "snapshots"])
     parser.add_argument("--meters", type=int, help="of the day (default 1,000,000)")
     parser.add_argument("--slots", type=int, default=96)
     parser.add_argument("--json", type=Path)
@@ -288,6 +290,8 @@ def main(argv: list[str] | None = None) -> int:
         parts.append(growth(SIZES if args.meters is None else [*SIZES, args.meters]))
     if args.part in (None, "formats"):
         parts.append(formats(200_000))
+    if args.part in (None, "start"):
+        parts.append(start())
     if args.part in (None, "day", "snapshots"):
         parts.append(run_day(args.meters or 1_000_000, args.slots, args.part != "day"))
     for part in parts:

@@ -85,7 +85,13 @@ class Progress:
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}"),
         )
-        return Bar(*columns, console=Console(file=self._stream), transient=True)
+        # What is printed goes above the bar; where stdout is a file or a pipe it must go there.
+        return Bar(
+            *columns,
+            console=Console(file=self._stream),
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        )
 
     def update(self, rows: int, event_ns: int | None = None) -> None:
         """Count rows; `event_ns` is the event time now reached."""

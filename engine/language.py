@@ -13,6 +13,14 @@ Language = Literal["zh", "en"]
 _WORDS: dict[str, tuple[str, str]] = {
     "replay": ("回放", "replay"),
     "building": ("正在生成模拟小镇……", "Building the simulated town …"),
+    "demo_past": (
+        "—— 先全速回放此前 45 天（供学习用），每条预警只显示首次通知 ——",
+        "— first 45 days of history at full speed, to learn from: how each alert began —",
+    ),
+    "demo_live": (
+        "—— 以下进入演示日，预警的升级与解除也一并显示 ——",
+        "— from here on the live days: how alerts go on and end is told as well —",
+    ),
     "tasks": ("任务：派给谁、为什么", "Tasks: who got which, and why"),
     "worker": ("网格员", "gridworker"),
     "level": ("等级", "level"),

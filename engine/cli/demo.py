@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,34 +152,53 @@ def _banner(town: DemoTown) -> str:
 
 
 class _Printer:
-    """Prints alerts of the live days as they arise."""
+    """Prints alerts as they arise: of the past each one's first line, of the live days every line.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    town : DemoTown
+    """
 
     def __init__(self, console: Any, town: DemoTown) -> None:
         self.console = console
         self.town = town
         self.shown = 0
+        self._live = False
 
     def __call__(self, lines: Sequence[AlertChange]) -> None:
-        from datetime import datetime
+        """Print what of these lines is worth a look."""
+        for line in lines:
+            at = datetime.fromisoformat(line.at)
+            live = at.timestamp() * 1e9 >= self.town.live_from_ns
+            # How hundreds of alerts of the past went on would bury those that a user waits for.
+            if live or line.seq == 1:
+                self._announce(live)
+                self._print(line, at)
+                self.shown += 1
+
+    def _announce(self, live: bool) -> None:
+        """Say once which part of the demo the alerts that follow are from."""
+        from engine.language import say
+
+        if not self.shown or live != self._live:
+            self.console.print(f"[dim]{say('demo_live' if live else 'demo_past')}[/dim]")
+        self._live = live
+
+    def _print(self, line: AlertChange, at: datetime) -> None:
         from zoneinfo import ZoneInfo
 
         from engine.language import language
 
-        lang = language()
-        for line in lines:
-            at = datetime.fromisoformat(line.at)
-            if at.timestamp() * 1e9 < self.town.live_from_ns:
-                continue
-            local = at.astimezone(ZoneInfo("Asia/Shanghai"))
-            style = STYLES[line.level] if line.state == "firing" else "dim"
-            mark = MARKS[line.level] if line.state == "firing" else "✓"
-            who = line.subject_id or line.place
-            self.console.print(
-                f"[{style}]{mark} {local:%m-%d %H:%M}  {line.rule}  {who}[/{style}]\n"
-                f"    {line.reason[lang]}",
-                highlight=False,
-            )
-            self.shown += 1
+        local = at.astimezone(ZoneInfo("Asia/Shanghai"))
+        style = STYLES[line.level] if line.state == "firing" else "dim"
+        mark = MARKS[line.level] if line.state == "firing" else "✓"
+        who = line.subject_id or line.place
+        self.console.print(
+            f"[{style}]{mark} {local:%m-%d %H:%M}  {line.rule}  {who}[/{style}]\n"
+            f"    {line.reason[language()]}",
+            highlight=False,
+        )
 
 
 def _tasks(console: Any, store: str) -> None:
