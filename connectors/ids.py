@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from connectors.prefetch import prefetch
+
 UNKNOWN = -1
 S = TypeVar("S", bound=np.generic)
 _MAX_LOAD = 0.7
@@ -114,7 +116,15 @@ def _lookup(data, offsets, slots, text, start, rows, after, previous, first, out
         for k in range(size):
             h = _hash(data, np.int64(offsets[base + k]), np.int64(offsets[base + k + 1]))
             hashes[k] = h
-            entries[k] = np.int64(slots[h & mask] & np.uint64(0xFFFFFFFF)) - 1
+            prefetch(slots, h & mask)
+        for k in range(size):
+            entry = np.int64(slots[hashes[k] & mask] & np.uint64(0xFFFFFFFF)) - 1
+            entries[k] = entry
+            prefetch(start, max(entry, 0))
+            prefetch(rows, max(entry, 0))
+            prefetch(after, max(entry, 0))
+        for k in range(size):
+            prefetch(text, start[max(entries[k], 0)])
         for k in range(size):
             entry = entries[k]
             i = np.int64(offsets[base + k])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from connectors.prefetch import prefetch
 from connectors.records import Fault, Status
 from detectors.base import NS
 from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
@@ -33,6 +34,9 @@ CLOCK_AHEAD, NEGATIVE, IMPOSSIBLE, TIME_OUT_OF_RANGE = (
     int(Fault.TIME_OUT_OF_RANGE),
 )
 CONFLICT, GLITCH, OFF_GRID = int(Fault.CONFLICT), int(Fault.GLITCH), int(Fault.OFF_GRID)
+
+FAR, NEAR = 16, 8
+"""How many rows ahead memory is asked for: first what tells where a meter's readings lie, then these."""
 
 NORMAL, LOW, REPLACED, ROLLED, DOUBTED, REFUTED = range(6)
 """What a reading is to the one before it: use, below the old level, a new register, past the
@@ -623,9 +627,27 @@ def apply(
 ):  # fmt: skip
     """Take rows from `start` on; return the first row not taken (room for amendments ran out)."""
     most = counts[2]
+    foreseen = len(meter) - FAR if len(place) else 0
     for i in range(start, len(meter)):
         if counts[0] + most > len(late) or counts[1] + 2 > len(settled):
             return i
+        if i < foreseen:
+            # Without an order each row is a row of misses: ask for memory some rows ahead.
+            k = max(meter[i + FAR], 0)
+            prefetch(place, k)
+            prefetch(class_index, k)
+            prefetch(scale, k)
+            prefetch(maximum, k)
+            prefetch(last_ns, k)
+            prefetch(last_value, k)
+            k = max(meter[i + NEAR], 0)
+            at = place[k]
+            if at >= 0:
+                c = classes[class_index[k]]
+                b = c.buffer_at + (at - c.first_register) * c.buffer_len
+                prefetch(registers, at)
+                prefetch(kept, b)
+                prefetch(kept, b + c.buffer_len - 1)
         fault[i] = fault_in[i]
         if fault_in[i] != OK:
             status[i] = QUARANTINED
