@@ -29,6 +29,9 @@ NIGHT_FROM, NIGHT_TO = 20 * 60 + 30, 6 * 60
 WORK_FROM, WORK_TO = 7 * 60, 19 * 60
 FADE = 0.5 ** (1.0 / 60.0)
 """Daily fading of arrival rates: half-life 60 days."""
+NO_LORRY = math.log(0.75)
+"""What a run without a hazmat lorry says where such lorries are known to come, nats: one run in two
+would need them, and of those one in two has one within reach."""
 
 
 @hot
@@ -273,17 +276,31 @@ def granted(r, w, c, i, minute):
 
 
 @jit
+def hazmat_known(r, i):
+    """Return whether a hazmat vehicle was ever seen here: so there is a gate that tells of them."""
+    return r[i, VISITOR_RATE : VISITOR_RATE + HAZMAT_OUT * PARTS].max() > 0.0
+
+
+@jit
 def visits(r, w, i, first, last):
-    """Return the strongest evidence of vehicles and of complaints near an episode, nats."""
+    """Return the strongest evidence of vehicles and of complaints near an episode, nats.
+
+    One that left before the load began tells nothing that its arrival did not. That none came
+    counts as well, or every lorry that happens to pass would make false cases more and none fewer.
+    """
     vehicles, complaints = 0.0, 0.0
     for j in range(VISITORS):
         minute = w[i, VISITOR_MINUTE + j]
-        if w[i, VISITOR_KIND + j] == COMPLAINT:
+        kind = w[i, VISITOR_KIND + j]
+        reach = 0 if kind in (HAZMAT_OUT, GOODS_OUT) else 150
+        if kind == COMPLAINT:
             if first - 1440 <= minute <= last:
                 complaints = max(complaints, r[i, VISITOR_SCORE + j])
-        elif first - 150 <= minute <= last:
+        elif first - reach <= minute <= last:
             late = max(1.0, (minute - first) / 120.0)  # a long run would meet somebody anyway
             vehicles = max(vehicles, r[i, VISITOR_SCORE + j] - math.log(late))
+    if vehicles == 0.0 and hazmat_known(r, i):
+        vehicles = NO_LORRY
     return vehicles, complaints
 
 

@@ -30,9 +30,8 @@ MOST_MEMORY = 10.0
 """What earlier episodes may add up to, nats: a long run must not be remembered for a year."""
 VISITORS = 8
 """Vehicles and complaints kept at once; those that say nothing are not kept."""
-COMPLAINT = 5
+HAZMAT_IN, HAZMAT_OUT, GOODS_IN, GOODS_OUT, COMPLAINT = range(1, 6)
 VISITOR_KINDS = 5
-"""1 hazmat in, 2 hazmat out, 3 goods in, 4 goods out, 5 complaint."""
 PARTS = 4
 """Parts of the day with arrival rates of their own."""
 RING = 4

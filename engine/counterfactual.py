@@ -12,6 +12,7 @@ import numpy as np
 
 from detectors.base import NS
 from engine.alertbook import number
+from engine.outcomes import STRETCH_S
 from rules.alerts import stamp
 from rules.lifecycle import Kind
 
@@ -23,6 +24,8 @@ MOST_METERS = 40
 """Longest list of meters in one counterfactual; above it, an announced cut says the same."""
 SLOW_D = 200
 """Days after the alert that a counterfactual of a slow change covers: such episodes go on for months."""
+ABSENT_NS = STRETCH_S // 2 * NS
+"""How far before the alert, and behind it, an absence reaches: none is believed for longer than both."""
 
 
 class Counterfactuals:
@@ -186,8 +189,10 @@ class Counterfactuals:
         return [self._span(watch, raised, "maintenance", {})]
 
     def _absence(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
-        """Return a registered absence that covers the episode."""
-        return [self._span(watch, raised, "absence", {"source": "family"}, days=SLOW_D)]
+        """Return a registered absence that covers the episode, or the last two months of it."""
+        since_ns = max(raised.life.onset_ns - 3600 * NS, raised.tip_ns - ABSENT_NS)
+        until_ns = raised.tip_ns + ABSENT_NS
+        return [self._told(watch, raised, "absence", {"source": "family"}, since_ns, until_ns)]
 
     def _registration(self, watch: Watch, raised: Raised) -> list[dict[str, Any]]:
         """Return a change of tenants, registered when the episode began."""
@@ -218,9 +223,21 @@ class Counterfactuals:
     def _span(
         self, watch: Watch, raised: Raised, kind: str, attrs: dict[str, Any], days: int = 7
     ) -> dict[str, Any]:
-        subject = self.shard.around.subject(watch, raised.row)
         start_ns = raised.life.onset_ns - 3600 * NS
         end_ns = raised.tip_ns + days * 86_400 * NS
+        return self._told(watch, raised, kind, attrs, start_ns, end_ns)
+
+    def _told(
+        self,
+        watch: Watch,
+        raised: Raised,
+        kind: str,
+        attrs: dict[str, Any],
+        start_ns: int,
+        end_ns: int,
+    ) -> dict[str, Any]:
+        """Return an event that tells of a span of time."""
+        subject = self.shard.around.subject(watch, raised.row)
         is_place = watch.rule.subjects.grain == "place"
         return {
             "event_id": f"counterfactual-{subject['id']}-{start_ns // NS}",

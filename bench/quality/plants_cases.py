@@ -470,6 +470,11 @@ def harmless(source: Source, case: Case) -> None:
     if case.kind == "mixture":
         for name in case.rng.choice(sorted(CAUSES), int(case.rng.integers(2, 5)), replace=False):
             _apply(source, case, str(name))
+    elif case.kind == BUSY_GATE:
+        others = sorted(CAUSES.keys() - {"lorries"})
+        for name in case.rng.choice(others, int(case.rng.integers(1, 5)), replace=False):
+            _apply(source, case, str(name))
+        lorries(case)
     elif case.kind == "charger":
         charger(case)
     else:
@@ -490,3 +495,19 @@ COVERT: dict[str, Callable[[Source, Case], None]] = {
     "day shift 12 %": day_shift,
 }
 HARMLESS = (*CAUSES, "mixture")
+BUSY_GATE = "busy gate"
+"""One to four harmless causes, and lorries that have nothing to do with them."""
+
+
+def busy_weak_run(source: Source, case: Case) -> None:
+    """Weak runs that no lorry serves, at a plant whose gate sees lorries of others."""
+    night_runs(source, case, 0.08)
+    lorries(case)
+
+
+COVERT_AT_GATE: dict[str, Callable[[Source, Case], None]] = {
+    "night 6 % + vehicles": COVERT["night 6 % + vehicles"],
+    "night 4 % + vehicles": COVERT["night 4 % + vehicles"],
+    "night 8 %, busy gate": busy_weak_run,
+}
+"""Covert runs that show what evidence of vehicles is worth, and what it costs."""

@@ -212,10 +212,14 @@ def test_wrong_slot_length_says_what_is_wanted() -> None:
         Production(1, interval_s=1000)
 
 
-@settings(max_examples=25)
+LORRIES = [("hazmat in", 1.5), ("hazmat out", 0.8), ("goods in", 0.4), ("goods out", 0.4)]
+"""What the first of its kind is worth, nats; in the order of the codes, from 1."""
+
+
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), interval_s=st.sampled_from([900, 1800, 3600]))
 def test_equals_twin_with_notices(seed: int, interval_s: int) -> None:
-    """Permits, tests, outages and a hazmat lorry, at random, beside runs at random."""
+    """Permits, tests, outages and a lorry, at random, beside runs at random."""
     rng = np.random.default_rng(seed)
     kw = plant(24, 12, seed, interval_s)
     windows = []
@@ -239,9 +243,10 @@ def test_equals_twin_with_notices(seed: int, interval_s: int) -> None:
         detector.inform(kind, np.arange(1), start, end, value)
         minutes = int(start[0]) // (60 * NS), int(end[0]) // (60 * NS)
         twin.windows.append((kind, *minutes, float(value[0])))
-    moment = ns_at(detector, *lorry)
-    detector.inform("vehicle", np.arange(1), moment, moment, np.array([1], np.float32))
-    twin.visitors.append((int(moment[0]) // (60 * NS), 1.5))
+    moment, code = ns_at(detector, *lorry), int(rng.integers(0, 5))
+    if code:
+        detector.inform("vehicle", np.arange(1), moment, moment, np.array([code], np.float32))
+        twin.visitors.append((int(moment[0]) // (60 * NS), *LORRIES[code - 1]))
     frame = frame_of(kw, interval_s)
     got, want = detector.step(frame), tell(Production(1, interval_s=interval_s), frame, [twin])
     np.testing.assert_allclose(got.evidence, want.evidence, atol=2e-3)
@@ -276,6 +281,32 @@ def test_a_lorry_that_comes_every_night_says_nothing_in_the_end() -> None:
     assert worth[0] == pytest.approx(1.5)
     newest = detector.state["whole"][0, layout.VISITOR_MINUTE :][: layout.VISITORS].argmax()
     assert scores[newest] < 0.7
+
+
+@pytest.mark.parametrize(
+    ("visits", "worth"),
+    [
+        ([], 0.0),
+        ([(21, 1)], 1.5),  # arrived an hour before the load began
+        ([(21, 2)], np.log(0.75)),  # left before it: its arrival would have told, this does not
+        ([(22.5, 2)], 0.8),
+        ([(12, 1)], np.log(0.75)),  # somebody comes at times, but nobody came for this
+        ([(12, 3)], 0.0),  # of hazmat nothing is known: no gate, or none that tells
+        ([(21, 3)], 0.4),
+    ],
+)
+def test_what_lorries_say_of_a_run(visits: list[tuple[float, int]], worth: float) -> None:
+    kw = plant(40, 20)
+    kw[at(35, 22) : at(36, 2)] += 60
+    detector = Production(1, interval_s=900)
+    closed(detector, 20)
+    detector.step(cut(frame_of(kw), 0, at(35, 0)))
+    for hour, code in visits:
+        moment = ns_at(detector, 35, hour)
+        detector.inform("vehicle", np.arange(1), moment, moment, np.array([code], np.float32))
+    detector.step(cut(frame_of(kw), at(35, 0), at(35, 23)))
+    told = detector.explain(np.array([0]))["ledger_vehicles"][0]
+    assert told == pytest.approx(worth / np.log(10), abs=1e-6)
 
 
 def test_what_nobody_ends_does_not_blind_for_ever() -> None:

@@ -83,7 +83,7 @@ class Plant:
         self.top = -math.inf
         self.stirred = NO_SLOT
         self.windows: list[tuple[str, float, float, float]] = []
-        self.visitors: list[tuple[int, float]] = []
+        self.visitors: list[tuple[int, str, float]] = []
 
     # -- standby ---------------------------------------------------------------------------
 
@@ -196,9 +196,11 @@ class Plant:
                 lighting = -3.0
         first, end = run.start * self.minutes, (last + 1) * self.minutes
         vehicles = 0.0
-        for minute, worth in self.visitors:
-            if first - 150 <= minute <= end:
+        for minute, kind, worth in self.visitors:
+            if first - (0 if kind in ("hazmat out", "goods out") else 150) <= minute <= end:
                 vehicles = max(vehicles, worth - math.log(max(1.0, (minute - first) / 120)))
+        if vehicles == 0 and any(kind.startswith("hazmat") for _, kind, _ in self.visitors):
+            vehicles = math.log(0.75)
         return {
             "level": min(6.0, max(-2.5, level)) * min(1.0, quarters / 3),
             "duration": min(1.5, max(-1.0, 0.25 * (quarters - 7))),
