@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from connectors.records import Event
 from detectors.base import NS
+from engine.rows import indices_in
 from engine.series import SeriesRows
 from rules import windows
 from rules.windows import Happening, Look
@@ -147,7 +148,7 @@ class EventWindows:
             return [i for i, p in enumerate(watch.series.places) if p.startswith(area)]
         if wide != "subject":
             rows = registry.rows_at(registry.layout.at(place, wide))
-        index = np.searchsorted(watch.rows, rows)
+        index = indices_in(watch.rows, rows)
         return [
             int(i)
             for i, r in zip(index.tolist(), rows.tolist(), strict=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.base import BoolArray, Detector, Frame, IntArray, Signals, SnapshotError
+from engine.rows import indices_in
 from engine.series import SeriesRows
 
 Local: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]
@@ -195,9 +196,7 @@ class Group:
         for feed in self.feeds:
             mine = class_index == feed.class_index
             # Class rows of a feed ascend, so finding a meter in it needs no table of its own.
-            index = np.minimum(
-                np.searchsorted(feed.class_rows, class_row), len(feed.class_rows) - 1
-            )
+            index = np.minimum(indices_in(feed.class_rows, class_row), len(feed.class_rows) - 1)
             pick = mine & (feed.class_rows[index] == class_row)
             if not pick.any():
                 continue

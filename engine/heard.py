@@ -19,6 +19,7 @@ from detectors.budget import Price, coin
 from detectors.episodes import Episodes, Tally
 from engine.columns import SignalColumns
 from engine.links import Link
+from engine.rows import index_in, indices_in
 
 Rows: TypeAlias = NDArray[np.int32]
 """Rows of a rule, ascending."""
@@ -50,22 +51,21 @@ class Marked:
 
     def has(self, row: int) -> bool:
         """Return whether a row is marked."""
-        at = int(np.searchsorted(self.rows, row))
-        return at < len(self.rows) and int(self.rows[at]) == row
+        return index_in(self.rows, row) >= 0
 
     def mask(self, rows: Rows | slice, n: int) -> BoolArray:
         """Return which of some ascending rows, or of a slice of `n` rows, are marked."""
         if not isinstance(rows, slice):
             return contained(rows, self.rows)
         start, stop, _ = rows.indices(n)
-        first, last = np.searchsorted(self.rows, (start, stop))
+        first, last = indices_in(self.rows, (start, stop))
         marked = np.zeros(stop - start, np.bool_)
         marked[self.rows[first:last] - start] = True
         return marked
 
     def moved(self, to: IntArray, there: IntArray) -> Marked:
         """Return the marks of rows `there`, which are rows `to` from now on; both ascend."""
-        at = np.searchsorted(there, self.rows)
+        at = indices_in(there, self.rows)
         here = contained(self.rows, there.astype(np.int32))
         return Marked(to[at[here]].astype(np.int32), self.onset[here])
 
@@ -81,7 +81,7 @@ def contained(rows: Rows, others: Rows) -> BoolArray:
     """Return which of `rows` are among `others`; both ascend."""
     if not len(others) or not len(rows):
         return np.zeros(len(rows), np.bool_)
-    at = np.minimum(np.searchsorted(others, rows), len(others) - 1)
+    at = np.minimum(indices_in(others, rows), len(others) - 1)
     found: BoolArray = others[at] == rows
     return found
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.base import NS, IntArray
 from engine.groups import Group
+from engine.rows import index_in, indices_in
 
 Moves: TypeAlias = dict[int, tuple[int, dict[int, int]]]
 """Where rules went when others were activated: place before → (place now, row before → row now)."""
@@ -17,14 +18,14 @@ Moves: TypeAlias = dict[int, tuple[int, dict[int, int]]]
 
 def rows_in(rows: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
     """Return where rows and others are equal: indices into both; each ascends without repeats."""
-    at = np.minimum(np.searchsorted(others, rows), max(len(others) - 1, 0))
+    at = np.minimum(indices_in(others, rows), max(len(others) - 1, 0))
     mine = np.flatnonzero(others[at] == rows) if len(others) else np.zeros(0, np.int64)
     return mine, at[mine]
 
 
 def translate(rows: IntArray, ascending: NDArray[np.int32], other: NDArray[np.int32]) -> IntArray:
     """Return the entries of `other` beside those of `ascending` that equal `rows`; −1 for none."""
-    at = np.minimum(np.searchsorted(ascending, rows), len(ascending) - 1)
+    at = np.minimum(indices_in(ascending, rows), len(ascending) - 1)
     found: IntArray = np.where(ascending[at] == rows, other[at], -1)
     return found
 
@@ -45,8 +46,7 @@ class Link:
 
     def hears(self, rule_row: int) -> bool:
         """Return whether the group speaks of a rule row."""
-        at = int(self.rule_rows.searchsorted(rule_row))
-        return at < len(self.rule_rows) and bool(self.rule_rows[at] == rule_row)
+        return index_in(self.rule_rows, rule_row) >= 0
 
     def to_rule(self, group_rows: IntArray) -> IntArray:
         """Return the rule row of each group row; −1 for rows that are not this rule's."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from connectors.attributes import Attributes
 from connectors.tables import MetersTable, SubjectsTable
 from engine.places import PlaceLayout
+from engine.rows import indices_in
 
 DAY_S = 86_400
 
@@ -221,7 +222,7 @@ class Registry:
 
     def meters_of(self, row: int) -> NDArray[np.int32]:
         """Return the meter rows of a subject (contiguous by construction)."""
-        first, last = np.searchsorted(self._owners, [row, row + 1])
+        first, last = indices_in(self._owners, (row, row + 1))
         return np.arange(first, last, dtype=np.int32)
 
 

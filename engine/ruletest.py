@@ -7,6 +7,7 @@ over a registry made from the case. Cases of signals need no engine (:mod:`rules
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from rules.model import RuleSet, rule_set
 
 PLACE = "place"
 """Kind of a case's subjects that are no subjects but places, named in `expect`."""
+_TESTS = re.compile(r"^tests\s*:", re.MULTILINE)
+"""What a file of tests has and one of rules has not."""
 
 
 class Runner:
@@ -173,14 +176,20 @@ def case_files(paths: Sequence[Path]) -> dict[str, str]:
     Raises
     ------
     LibraryError
-        If a file cannot be read, or a folder holds none.
+        If a file cannot be read, or a folder holds no tests.
     """
     if not paths:
         return library.shipped("library/tests")
     found: dict[str, str] = {}
     for path in paths:
         inner = path / "tests"
-        found |= library.rule_files(inner if inner.is_dir() else path)
+        here = library.rule_files(inner if inner.is_dir() else path)
+        if path.is_dir() and not any(_TESTS.search(text) for text in here.values()):
+            raise library.LibraryError(
+                f"{path}: holds no tests; tests of a folder of rules lie in {inner}, "
+                "as YAML files with rules: and tests:"
+            )
+        found |= here
     return found
 
 

@@ -28,6 +28,7 @@ from engine.context import (
 )
 from engine.event_windows import EventWindows
 from engine.notices import Notice
+from engine.rows import index_in, indices_in
 from engine.series import SeriesRows
 from rules.alerts import stamp
 from rules.silences import SILENCE, SILENCE_ENDED, Silence, SilenceError, silenced_by
@@ -237,8 +238,8 @@ class ShardSurroundings:
             of_places = other.rule.subjects.grain == "place"
             rows = places if of_places else [] if is_place else [at]
             for one in rows:
-                index = int(np.searchsorted(other.rows, one))
-                if index < len(other.rows) and other.rows[index] == one and other.firing(index):
+                index = index_in(other.rows, one)
+                if index >= 0 and other.firing(index):
                     found.append(other)
         return found
 
@@ -459,9 +460,8 @@ class ShardSurroundings:
         """Return the onset of what alerts on a subject are about; None without any."""
         onsets = []
         for watch in self.shard.watches:
-            at = int(np.searchsorted(watch.rows, row))
-            mine = watch.rule.subjects.grain == "subject" and at < len(watch.rows)
-            if mine and watch.rows[at] == row and watch.firing(at):
+            at = index_in(watch.rows, row)
+            if watch.rule.subjects.grain == "subject" and at >= 0 and watch.firing(at):
                 onsets.append(watch.lives[at].onset_ns)
         return min(onsets, default=None)
 
@@ -479,8 +479,8 @@ class ShardSurroundings:
             if watch.rule.subjects.grain != "subject" or not watch.lives:
                 continue
             for row in rows.tolist():
-                at = int(np.searchsorted(watch.rows, row))
-                if at < len(watch.rows) and watch.rows[at] == row and at in watch.lives:
+                at = index_in(watch.rows, row)
+                if at in watch.lives:
                     self.shard.touch(index, at, arrival_ns)
 
     def _inform_many(
@@ -525,7 +525,7 @@ class ShardSurroundings:
             detector = group.detector
             if detector.grain == "place" or group.series or kind not in detector.informs:
                 continue
-            index = np.searchsorted(group.subject_rows, rows)
+            index = indices_in(group.subject_rows, rows)
             inside = index < len(group.subject_rows)
             inside[inside] = group.subject_rows[index[inside]] == rows[inside]
             mine = index[inside].astype(np.int32)

@@ -224,3 +224,9 @@ def test_a_rule_that_is_not_there_and_a_row_that_is_refused_are_mistakes(tmp_pat
         Runner(gate_rules(tmp_path)).run(
             cases(f"  - {{name: a, events: [{wrong}], expect: []}}")[0]
         )
+
+
+def test_a_folder_of_rules_without_tests_says_where_they_go(tmp_path: Path) -> None:
+    (tmp_path / "gate.yaml").write_text(GATE, encoding="utf-8")
+    with pytest.raises(LibraryError, match=r"holds no tests; .*lie in .*tests, as YAML files"):
+        case_files([tmp_path])
