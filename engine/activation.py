@@ -13,6 +13,7 @@ from connectors.records import Activation
 from engine.heard import Heard
 from engine.library import with_budgets
 from engine.links import Moves, rows_in
+from engine.repricing import promised_otherwise
 from engine.watch import Raised, Watch
 from rules.compile import Decision
 from rules.lifecycle import Change, Kind, Life
@@ -81,9 +82,7 @@ def activate(shard: ShardRunner, rules: RuleSet, at_ns: int) -> None:
             left = watch.adopt(old, carried)
             shard.tell(old, withdrawn(shard, old, left, at_ns))
     moves = _moves(shard.watches, watches)
-    other = {
-        n for n, w in before.items() if n not in rules.names or w.rule.budget != rules[n].budget
-    }
+    other = promised_otherwise(shard.rules, rules)
     shard.rules, shard.watches, shard.groups = rules, watches, shard.builder.groups
     shard.wire()
     shard.rearm(moves, other)

@@ -28,11 +28,11 @@ from connectors.records import (
     Tick,
 )
 from detectors.base import NS
-from detectors.budget import PriceReducer
+from detectors.budget import Price, PriceReducer
 from detectors.episodes import Tally
-from engine.build import reducer
 from engine.intake import HELD, Settled
 from engine.notices import EventError
+from engine.repricing import reducers_of, retargeted
 from engine.shard import RowResults, ShardRunner
 from rules.alerts import AlertChange
 
@@ -92,18 +92,17 @@ class Host:
         self.routes = routes
         self.counts: dict[str, Counts] = {}
         self.budgets: dict[str, BudgetUse] = {}
-        self.reducers: dict[str, PriceReducer] = {}
-        for rule in self.shards[0].rules:
-            made = reducer(rule)
-            if made is not None and rule.budget is not None:
-                self.reducers[rule.name] = made
-                self.budgets[rule.name] = BudgetUse(rule.budget.false_alerts_per_subject_year)
+        self.reducers: dict[str, PriceReducer] = reducers_of(self.shards[0].rules)
+        for name, made in self.reducers.items():
+            self.budgets[name] = BudgetUse(made.budget)
         self.published: list[PriceRecord] = []
         """Prices since this process began: one a rule and event-day."""
         self.recorded: Mapping[tuple[str, int], PriceRecord] | None = None
         """Prices to use instead of own ones, by rule and the day they hold from."""
         self.hand_over: Callable[[int, Mapping[str, Tally]], None] | None = None
         """Takes what an event-day came to, where others publish the prices (a city's shards)."""
+        self.repriced: Mapping[str, Price] | None = None
+        """Prices at the next activation, where others know them (a city's shards)."""
         self.day: int | None = None
         self.clock_ns: int | None = None
         self.first_ns: int | None = None
@@ -222,28 +221,19 @@ class Host:
         self._broadcast(record)
         if self.shards[0].rules.version == version:
             return
-        before, self.reducers = self.reducers, {}
-        for rule in self.shards[0].rules:
-            made = reducer(rule)
-            if made is None or rule.budget is None:
+        self.reducers, prices = retargeted(self.reducers, self.shards[0].rules)
+        for name, made in self.reducers.items():
+            use = self.budgets.get(name)
+            if use is not None and name not in prices:
                 continue
-            asked = rule.budget.false_alerts_per_subject_year
-            old, use = before.get(rule.name), self.budgets.get(rule.name)
-            if old is not None and np.array_equal(old.prior, made.prior):
-                made = old
-            self.reducers[rule.name] = made
-            if use is not None and made is old and use.asked == asked:
-                continue
-            self.budgets[rule.name] = BudgetUse(
-                asked, *(() if use is None else (use.spent, use.exposure_years))
+            self.budgets[name] = BudgetUse(
+                made.budget, *(() if use is None else (use.spent, use.exposure_years))
             )
-            price = made.retarget(asked)
-            if self.clock_ns is None:
-                continue  # before the first record, or before a snapshot is restored
-            day = record.arrival_ns // DAY_NS
-            self._broadcast(
-                PriceRecord(rule.name, day, price.index, price.fraction, record.arrival_ns)
-            )
+        if self.clock_ns is None:
+            return  # before the first record, or before a snapshot is restored
+        day = record.arrival_ns // DAY_NS
+        for name, price in (prices if self.repriced is None else self.repriced).items():
+            self._broadcast(PriceRecord(name, day, price.index, price.fraction, record.arrival_ns))
 
     # -- counts ---------------------------------------------------------------------------
 
@@ -339,7 +329,7 @@ class Host:
             "sources": self._sources,
             "held": sorted(self._held.items()),
             "counts": {name: [c.rows, c.by_status, c.by_reason] for name, c in self.counts.items()},
-            "budgets": {n: [b.spent, b.exposure_years] for n, b in self.budgets.items()},
+            "budgets": {n: [b.spent, b.exposure_years, b.asked] for n, b in self.budgets.items()},
             "events": sorted(self.events_seen),
             "shards": [],
         }
@@ -363,8 +353,10 @@ class Host:
             name: Counts(rows, dict(by_status), dict(by_reason))
             for name, (rows, by_status, by_reason) in header["counts"].items()
         }
-        for name, (spent, years) in header["budgets"].items():
-            self.budgets[name].spent, self.budgets[name].exposure_years = spent, years
+        for name, (spent, years, *asked) in header["budgets"].items():
+            # Rules that are gone are still told; states until 2026-11-22 do not say what they had.
+            use = self.budgets.setdefault(name, BudgetUse(*asked or (0.0,)))
+            use.spent, use.exposure_years = spent, years
         self.events_seen = set(header["events"])
         for name, made in self.reducers.items():
             made.restore(_under(arrays, f"reducer/{name}/"))

@@ -44,6 +44,8 @@ class RuleBook:
         """Activations that shaped the shard's groups, oldest first; the last one is in force."""
         self._taken: str | None = None
         """Version of the files when they were last taken up."""
+        self.problem: str | None = None
+        """What is wrong with the files as they are."""
         self._seen: Mapping[str, str] | None = None
         """Texts of the files at the last look."""
 
@@ -71,7 +73,9 @@ class RuleBook:
                 return None
             record = self.of_files()
         except (RuleErrors, LibraryError) as error:
-            return Changed(problem=str(error))
+            self.problem = str(error)
+            return Changed(problem=self.problem)
+        self.problem = None
         return None if record.version == self._taken else Changed(record)
 
     def note(self, record: Activation, *, settled: bool) -> None:

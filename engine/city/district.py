@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from connectors.tables import read_meters, read_subjects
 from engine import library
-from engine.build import reducer
+from engine.activation import rules_of
 from engine.city.routing import Routing
 from engine.config import Config, ConfigError
+from engine.desk import Desk
 from engine.inputs import layout_of
-from engine.opening import open_store
+from engine.opening import desk_of, open_store
+from engine.rulebook import RuleBook
 from engine.shard import ShardRunner
 from engine.store import Store
 from engine.store.database import Database
-from engine.store.pricebook import PriceBook, Reducers
+from engine.store.pricebook import PriceBook
 from rules.model import RuleSet
 
 TICK_S = 0.25
@@ -38,7 +40,9 @@ class District:
                 "configuration: inputs.meters and inputs.subjects must name the tables"
             )
         self.config = config
-        self.rules: RuleSet = library.rules(config.rules.path, dict(config.rules.budgets))
+        self.files = RuleBook(config).of_files()
+        """The rule files as they were at the start of this process: with them a new city begins."""
+        self.rules: RuleSet = rules_of(self.files)
         self.routing = Routing(
             read_meters(str(config.inputs.meters)),
             read_subjects(str(config.inputs.subjects)),
@@ -55,33 +59,42 @@ class District:
         """Return the name of a topic, such as ``gridwarden.log``."""
         return f"{self.config.city.prefix}.{name}"
 
-    def runner(self, shard: int) -> ShardRunner:
-        """Return a fresh runner of a shard."""
+    @property
+    def zone(self) -> str:
+        """Time zone of places without subjects."""
+        return (self.routing.whole.zones or ["UTC"])[0]
+
+    def runner(self, shard: int, rules: RuleSet | None = None) -> ShardRunner:
+        """Return a fresh runner of a shard; by default under the rules of the files."""
         registry = self.routing.registries([shard])[shard]
         return ShardRunner(
             registry,
-            self.rules,
+            self.rules if rules is None else rules,
             self.config,
             library.calendars(self.config.calendars),
             tick=self.tick_s,
             share=(shard, self.routing.shards),
-            zone=(self.routing.whole.zones or ["UTC"])[0],
+            zone=self.zone,
         )
 
+    def desk(self, rules: RuleSet) -> Desk:
+        """Return how alerts become tasks under some rules."""
+        return desk_of(rules, self.config, self.zone)
+
     def open_store(self) -> Store:
-        """Open the district's store, with its workers entered."""
+        """Open the district's store, with its workers entered and its first rules fixed."""
         workers = self.config.inputs.workers
-        zone = (self.routing.whole.zones or ["UTC"])[0]
-        return open_store(
+        store = open_store(
             self.config.store, self.rules, self.config,
-            None if workers is None else str(workers), zone,
+            None if workers is None else str(workers), self.zone,
         )  # fmt: skip
+        try:
+            store.activations.begin(self.files)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def prices(self, database: Database) -> PriceBook:
         """Return the daily prices of the district."""
-        return PriceBook(database, len(self.routing.peopled), self.reducers)
-
-    def reducers(self) -> Reducers:
-        """Return the budget controllers in their first state."""
-        made = {rule.name: reducer(rule) for rule in self.rules if rule.budget is not None}
-        return {name: one for name, one in made.items() if one is not None}
+        return PriceBook(database, len(self.routing.peopled))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -71,6 +72,8 @@ class Gateway:
         self.district = district
         config = district.config.city.gateway
         self.config = config
+        self.name = f"{socket.gethostname()} {config.state.absolute()}"
+        """The same after a restart; no other gateway may have its file of what was read."""
         self.clock = Clock(wall if config.clock == "wall" else None)
         self.health = Health()
         """What came of each source, for people."""
@@ -82,6 +85,8 @@ class Gateway:
         """Whether Kafka took the last tick."""
         self.sources_up: dict[str, Callable[[], bool]] = {}
         """Sources that have a connection, and whether it stands."""
+        self.rules_refused: dict[str, str] = {}
+        """Rules that were to be taken up and cannot be: why, by version or "files"."""
         self.turned_at = time.monotonic()
         self._producer: AIOKafkaProducer | None = None
         self._names = {None: district.topic(topics.QUARANTINE)}

@@ -49,6 +49,9 @@ class GatewayMetrics(Collector):
         for name, up in gateway.sources_up.items():
             sources.add_metric([name], float(up()))
         yield sources
+        yield GaugeMetricFamily(
+            "gridwarden_rules_refused", "Versions that cannot be read.", len(gateway.rules_refused)
+        )
 
 
 def about(gateway: Gateway) -> Mapping[str, Any]:
@@ -60,6 +63,7 @@ def about(gateway: Gateway) -> Mapping[str, Any]:
         "ready": ok and gateway.log_up and all(sources.values()),
         "log": gateway.log_up,
         "sources": sources,
+        "rules_refused": dict(gateway.rules_refused),
     }
 
 

@@ -10,6 +10,9 @@ The order in which things become durable:
 Offsets in Kafka are for people to look at. Whoever takes the shard goes on from the snapshot; the
 lines that it says again are known by their ids and bodies. A worker that lost its shard and does
 not know it (stopped, cut off) finds the epoch raised: it publishes nothing and saves nothing.
+
+Rules that change are announced in the log ahead of their time, and taken up at that time: behind
+every row that arrived before, in front of every row that did not, wherever the announcement lies.
 """
 
 from __future__ import annotations
@@ -26,13 +29,17 @@ import structlog
 from numpy.typing import NDArray
 
 from connectors.ids import IdMap
-from connectors.records import Event, LogRecord, ReadingBlock, Tick
+from connectors.records import Activation, Event, LogRecord, ReadingBlock, Tick
 from detectors.episodes import Tally
+from engine.activation import rules_of
 from engine.city import wire
+from engine.city.district import District
+from engine.city.shard_rules import ShardRules
 from engine.host import DAY_NS, Host
-from engine.shard import ShardRunner
+from engine.repricing import promised_otherwise
 from engine.snapshot import SnapshotFileError, SnapshotFolder, SnapshotRef
 from engine.store import Store
+from engine.store.activations import Announced
 from engine.store.errors import StoreError
 from engine.store.pricebook import PriceBook
 from rules.alerts import AlertChange
@@ -58,8 +65,7 @@ class Keeper:
     ----------
     shard : int
         Partition of the log.
-    runner : ShardRunner
-        Fresh.
+    district : District
     store : Store
     folder : SnapshotFolder
         Where all workers find snapshots.
@@ -75,7 +81,7 @@ class Keeper:
     def __init__(
         self,
         shard: int,
-        runner: ShardRunner,
+        district: District,
         store: Store,
         folder: SnapshotFolder,
         prices: PriceBook,
@@ -103,18 +109,21 @@ class Keeper:
         self.problem: str | None = None
         """What keeps the shard from going on, for the operator."""
         self.waits_for: int | None = None
-        """Event-day whose prices are not there yet."""
-        self.host = Host([runner], on_lines=self._take, refuse=self)
-        self.host.hand_over = self._count_day
+        """Event-day whose prices, or rules, are not there yet."""
+        self.rules = ShardRules()
+        self.late_rules = 0
+        """Changes of rules that this shard learned of after their time."""
+        self.host: Host
         self.spent: dict[str, tuple[int, int]] = {}
         """Candidates and watched seconds by rule, since this process holds the shard."""
+        self._district = district
         self._refuse = refuse
         self._before_commit = before_commit
         self._meters = IdMap()
-        self._meters.put(runner.registry.meters.meter_id, np.arange(len(runner.registry.meters)))
         self._lines: list[AlertChange] = []
         self._tallies: list[tuple[int, Mapping[str, Tally]]] = []
         self._rows_done = 0  # of the record at `next`, when it waits for prices in the middle
+        self._skipped = False  # part of the log, and not looked yet which rules it announced
         self._current: SnapshotRef | None = None
 
     # -- taking over ----------------------------------------------------------------------
@@ -131,7 +140,7 @@ class Keeper:
         ------
         StoreError
             If the store cannot be reached.
-        SnapshotError, IntakeError, ShardError
+        SnapshotError, IntakeError, ShardError, ActivationError
             If this program, or its rules, cannot go on with what the snapshot holds.
         """
         began = time.monotonic()
@@ -140,6 +149,10 @@ class Keeper:
         refs = self.store.snapshots(self.name)
         newest = sorted(refs, key=lambda r: r != self._current)
         found = None if anew else self.folder.newest(newest)
+        known = self.store.activations
+        state = None if found is None else found.header.get("rules")
+        self.rules = ShardRules.restored(state, known)
+        self._begin([known.get(seq).record for seq in self.rules.lineage])
         if found is not None:
             self.host.restore(found.header["host"], found.arrays)
             self.next = int(found.header["next"])
@@ -148,33 +161,97 @@ class Keeper:
         self.saved_at = self.kept_at = time.monotonic()
         return self.next
 
+    def _begin(self, lineage: Sequence[Activation]) -> None:
+        """Make the shard as its rules shaped it, one activation after another."""
+        runner = self._district.runner(self.shard, rules_of(lineage[0]))
+        self.host = Host([runner], on_lines=self._take, refuse=self)
+        self.host.hand_over = self._count_day
+        for record in lineage[1:]:
+            self.host.reshape(record)
+        self._desk = self._district.desk(runner.rules)
+        meters = runner.registry.meters
+        self._meters.put(meters.meter_id, np.arange(len(meters)))
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at an offset: what lay before it is lost; rules that were announced there are not."""
+        self.next = offset
+        self._rows_done = 0
+        self._skipped = True
+
     # -- the log --------------------------------------------------------------------------
 
     def feed(self, offset: int, message: bytes) -> bool:
         """Take a message of the log; return False if it must be given again, later.
 
         That is so while the prices of an event-day are not known yet (some shard has not closed
-        the day that they come from), and while too many lines wait for the store.
+        the day that they come from), while rules that were announced are not in every log yet, and
+        while too many lines wait for the store.
         """
         if offset < self.next:
             return True
         if len(self._lines) > LINES_HELD:
             return False
+        if self._skipped:
+            for one in self.store.activations.list(self.rules.taken):
+                self.rules.announce(one)
+            self._skipped = False
         record = wire.unpack(message)
+        if isinstance(record, Announced):
+            self._announced(record)
+            self.next = offset + 1
+            return True
         if isinstance(record, wire.Packed):
             counts = self.host.counts.get(record.source)
-            record = record.block(self._meters, 1 if counts is None else counts.rows + 1)
-            if self._rows_done:  # the count has moved on with the rows that were fed
-                record = replace(record, position=record.position - self._rows_done)
-        for piece, rows in _by_day(_steady(record, self.host.clock_ns or 0)):
-            if rows <= self._rows_done:
-                continue
-            if not self._enter(_arrival(piece)):
+            # The count has moved on with the rows that were fed.
+            first = 1 if counts is None else counts.rows + 1 - self._rows_done
+            block = record.block(self._meters, first)
+            record = block.slice(self._rows_done, len(block))
+        record = _steady(record, self.host.clock_ns or 0)
+        for piece in _pieces(record, [one.at_ns for one in self.rules.coming]):
+            if not self._reach(_arrival(piece)):
                 return False
             self.host.feed(piece)
-            self._rows_done = rows
+            self._rows_done += len(piece) if isinstance(piece, ReadingBlock) else 0
         self._rows_done = 0
         self.next = offset + 1
+        return True
+
+    def _reach(self, arrival_ns: int) -> bool:
+        """Come to an arrival, through all days and changes of rules on the way."""
+        while (one := self.rules.due(arrival_ns)) is not None:
+            at_ns = max(one.at_ns, self.host.clock_ns or 0)
+            if not self._enter(at_ns) or not self._take_up(one, at_ns):
+                return False
+        return self._enter(arrival_ns)
+
+    def _announced(self, one: Announced) -> None:
+        clock_ns = self.host.clock_ns or 0
+        if one.at_ns < clock_ns and one.seq > self.rules.taken:
+            late_s = round((clock_ns - one.at_ns) / 1e9, 3)
+            self.late_rules += 1
+            log.warning("rules_late", shard=self.shard, version=one.record.version, late_s=late_s)
+        self.rules.announce(one)
+
+    def _take_up(self, one: Announced, at_ns: int) -> bool:
+        """Put rules in force, with the prices that hold with them; return False to wait."""
+        self._tell_days()
+        settled = self.prices.settle(one.seq, one.at_ns)
+        if settled is None:
+            self.waits_for = at_ns // DAY_NS
+            return False
+        self.waits_for = None
+        if not settled.taken:
+            self.rules.coming.remove(one)
+            return True
+        self.commit()  # what was said so far becomes tasks by the rules that said it
+        runner = self.host.shards[0]
+        before = runner.rules
+        self.host.repriced = settled.prices
+        self.host.feed(replace(one.record, arrival_ns=at_ns))
+        self.rules.take(one, settled=runner.builder.settled)
+        self.rules.unprice(promised_otherwise(before, runner.rules), at_ns // DAY_NS + 1)
+        self._desk = self._district.desk(runner.rules)
+        log.info("rules_taken_up", shard=self.shard, version=one.record.version, seq=one.seq)
         return True
 
     def _enter(self, arrival_ns: int) -> bool:
@@ -195,7 +272,8 @@ class Keeper:
                 return False
             self.waits_for = None
             for price in found:
-                self.host.shards[0].feed(price)
+                if self.rules.unpriced.get(price.rule) != ahead:
+                    self.host.shards[0].feed(price)
             self.host.feed(Tick(ahead * DAY_NS))
         return True
 
@@ -244,6 +322,7 @@ class Keeper:
         self._before_commit()
         self._tell_days()
         lines, upto = list(self._lines), self.next
+        self.store.desk = self._desk
         new = self.store.commit(self.name, self.epoch, upto, lines, clock_ns=self.host.clock_ns)
         del self._lines[: len(lines)]
         self.committed = upto
@@ -280,8 +359,9 @@ class Keeper:
             return None
         head, arrays = self.host.snapshot()
         self.saved_at = time.monotonic()
+        header = {"host": head, "next": self.next, "rules": self.rules.snapshot()}
         # The header is made of live dicts: as text it is a copy.
-        return Capture(self.next, json.dumps({"host": head, "next": self.next}), arrays)
+        return Capture(self.next, json.dumps(header), arrays)
 
     def write(self, capture: Capture) -> SnapshotRef | None:
         """Write a copy; on any thread, the shard may go on meanwhile. None if there is no room."""
@@ -357,10 +437,12 @@ def _steady(record: LogRecord, clock_ns: int) -> LogRecord:
     return record
 
 
-def _by_day(record: LogRecord) -> list[tuple[LogRecord, int]]:
-    """Return (piece within one event-day, rows up to its end)."""
+def _pieces(record: LogRecord, at_ns: Sequence[int]) -> list[LogRecord]:
+    """Cut a record at event-days, and where rules change."""
     if not isinstance(record, ReadingBlock):
-        return [(record, 1)]
-    days = record.arrival_ns // DAY_NS
-    cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)]
-    return [(record.slice(a, b), b) for a, b in pairwise(cuts) if b > a]
+        return [record]
+    arrival = record.arrival_ns
+    days = arrival // DAY_NS
+    cuts = {0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)}
+    cuts |= set(np.searchsorted(arrival, np.array(at_ns, np.int64)).tolist())
+    return [record.slice(a, b) for a, b in pairwise(sorted(cuts))]

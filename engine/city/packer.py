@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from connectors.records import Activation, Counts, Event, Fault, Outcome, ReadingBlock, Tick
+from connectors.records import Counts, Event, Fault, Outcome, ReadingBlock, Tick
 from connectors.writers import ndjson_bytes
 from engine.city import wire
 from engine.city.routing import Routing
+from engine.store.activations import Announced
 
 Send = Callable[[int | None, bytes], Awaitable["asyncio.Future[object]"]]
 """Takes (partition, message), None being the quarantine topic; gives what ends when it is durable."""
@@ -192,7 +193,7 @@ class Packer:
         return self.record(event, self.routing.of_event(event))
 
     def record(
-        self, record: Event | Outcome | Tick | Activation, shards: Sequence[int]
+        self, record: Event | Outcome | Tick | Announced, shards: Sequence[int]
     ) -> Awaitable[object]:
         """Take any other record for some shards, behind all readings taken before."""
         message = wire.pack(record)

@@ -111,11 +111,11 @@ class FolderSource:
             waits.append(
                 packer.put(fresh) if isinstance(fresh, ReadingBlock) else packer.event(fresh)
             )
+            if clock.by_data and isinstance(fresh, ReadingBlock):
+                clock.show(int(fresh.arrival_ns[-1]))
             reached[fresh.source] = int(fresh.position[-1] if is_block else fresh.position)  # type: ignore[index]
             if len(waits) >= SETTLE_RECORDS:
                 await self._settle(waits, reached)
-            if clock.by_data and isinstance(fresh, ReadingBlock):
-                clock.show(int(fresh.arrival_ns[-1]))
         await self._settle(waits, reached)
 
     async def _settle(self, waits: list[Awaitable[object]], reached: dict[str, int]) -> None:

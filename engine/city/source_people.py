@@ -85,4 +85,4 @@ class PeopleSource:
         rows = self.gateway.health.rows(self.gateway.packer.counts, now)
         if rows:
             self._told_at = time.monotonic()
-            await asyncio.to_thread(self._store.feeds.tell, rows, now)
+            await asyncio.to_thread(self._store.feeds.tell, rows, now, self.gateway.name)

@@ -61,6 +61,9 @@ class WorkerMetrics(Collector):
         rows = CounterMetricFamily(
             "gridwarden_rows", "Rows by how they ended.", labels=[*label, "status"]
         )
+        late = CounterMetricFamily(
+            "gridwarden_rules_late", "Changes of rules learned after their time.", labels=label
+        )
         for shard, bench in sorted(workshop.benches.items()):
             name, keeper = [str(shard)], bench.keeper
             up.add_metric(name, float(keeper is not None and not bench.stopped))
@@ -71,6 +74,7 @@ class WorkerMetrics(Collector):
             offset.add_metric(name, keeper.next)
             age.add_metric(name, time.monotonic() - keeper.kept_at)
             size.add_metric(name, keeper.saved_bytes)
+            late.add_metric(name, keeper.late_rules)
             newest = self.member.newest(shard)
             if newest is not None:
                 lag.add_metric(name, max(0, newest - keeper.next))
@@ -80,7 +84,7 @@ class WorkerMetrics(Collector):
             for counts in list(keeper.host.counts.values()):
                 for status, n in counts.by_status.items():
                     rows.add_metric([*name, status], n)
-        yield from (clock, offset, waiting, up, age, size, lag, missing, rows)
+        yield from (clock, offset, waiting, up, age, size, lag, missing, rows, late)
         yield from self._budgets()
 
     def _budgets(self) -> Iterator[Metric]:
@@ -93,15 +97,18 @@ class WorkerMetrics(Collector):
         exposed = CounterMetricFamily(
             "gridwarden_rule_exposure_seconds", "Watched time.", labels=label
         )
-        for rule in self.member.district.rules:
-            if rule.budget is not None:
-                asked.add_metric([rule.name], rule.budget.false_alerts_per_subject_year)
+        allowed: dict[str, float] = {}
         totals: dict[str, tuple[int, int]] = {}
         for bench in list(self.member.workshop.benches.values()):
             if bench.keeper is not None:
+                for rule in bench.keeper.host.shards[0].rules:
+                    if rule.budget is not None:
+                        allowed[rule.name] = rule.budget.false_alerts_per_subject_year
                 for rule_name, (n, seconds) in list(bench.keeper.spent.items()):
                     before = totals.get(rule_name, (0, 0))
                     totals[rule_name] = before[0] + n, before[1] + seconds
+        for rule_name, budget in sorted(allowed.items()):
+            asked.add_metric([rule_name], budget)
         for rule_name, (n, seconds) in sorted(totals.items()):
             spent.add_metric([rule_name], n)
             exposed.add_metric([rule_name], seconds)

@@ -1,4 +1,4 @@
-"""What lies in a shard's log on Kafka: blocks of readings, events, ticks.
+"""What lies in a shard's log on Kafka: blocks of readings, events, ticks, rules to come.
 
 Ids are text there, never rows of somebody's registry, so that a log outlives every registry. The
 first byte is the version of the format: a newer one is refused by name, not guessed at.
@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from connectors.ids import IdMap
-from connectors.records import Fault, LogRecord, ReadingBlock
+from connectors.records import Activation, Fault, LogRecord, ReadingBlock
 from engine.journal import decode, encode
+from engine.store.activations import Announced
 
 VERSION = 1
 SCHEMA = pa.schema(
@@ -82,12 +83,15 @@ def pack_readings(source: str, rows: pa.RecordBatch) -> bytes:
     return bytes([VERSION]) + body
 
 
-def pack(record: LogRecord) -> bytes:
+def pack(record: LogRecord | Announced) -> bytes:
     """Return a message with anything else that a log holds."""
+    if isinstance(record, Announced):
+        body = msgspec.msgpack.encode(["announced", record.seq, encode(record.record)])
+        return bytes([VERSION]) + body
     return bytes([VERSION]) + encode(record)
 
 
-def unpack(message: bytes) -> Packed | LogRecord:
+def unpack(message: bytes) -> Packed | LogRecord | Announced:
     """Return what a message holds.
 
     Raises
@@ -108,6 +112,11 @@ def unpack(message: bytes) -> Packed | LogRecord:
             _, source, data = msgspec.msgpack.decode(body, type=tuple[str, str, memoryview])
             with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
                 return Packed(source, reader.read_next_batch())
+        if bytes(body[1:11]) == b"\xa9announced":
+            _, seq, activation = msgspec.msgpack.decode(body, type=tuple[str, int, bytes])
+            record = decode(activation)
+            assert isinstance(record, Activation)
+            return Announced(seq, record)
         return decode(bytes(body))
     except (msgspec.DecodeError, pa.ArrowInvalid, ValueError, KeyError, TypeError) as error:
         raise WireError(

@@ -7,7 +7,6 @@ acknowledged to it, and its consumer seeks to the offsets of our snapshots after
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -42,6 +41,13 @@ class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
+class _App(faust.App):
+    """Without folders: state is ours, and a folder would be left behind by whoever is killed."""
+
+    def _create_directories(self) -> None:
+        """Make none."""
+
+
 class FaustWorker:
     """A member of the district's group of workers, by Faust.
 
@@ -60,17 +66,15 @@ class FaustWorker:
         self.rebalances = 0
         self.turned_at = time.monotonic()
         self._seek_wanted: set[Any] = set()
-        self._folder = tempfile.TemporaryDirectory(prefix="gridwarden-faust-")
         self.app = self._make()
 
     def _make(self) -> Any:
         city = self.district.config.city
         session_s = city.worker.session_s
-        app = faust.App(
+        app = _App(
             f"{city.prefix}.workers",
             broker=[f"kafka://{server}" for server in city.kafka.split(",")],
             store="memory://",
-            datadir=self._folder.name,
             web_enabled=False,
             topic_disable_leader=True,
             topic_allow_declare=False,

@@ -21,6 +21,7 @@ import structlog
 
 from detectors.base import SnapshotError
 from engine import library
+from engine.activation import ActivationError
 from engine.city.archive import archive_of
 from engine.city.district import District
 from engine.city.keeper import Capture, Keeper
@@ -138,7 +139,9 @@ class Workshop:
             bench.problem = self.store_problem = str(error)
             log.error("shard_not_taken", shard=shard, problem=str(error))
             return None
-        except (SnapshotFileError, SnapshotError, IntakeError, ShardError) as error:
+        except (
+            SnapshotFileError, SnapshotError, IntakeError, ShardError, ActivationError
+        ) as error:  # fmt: skip
             bench.stopped, bench.problem = True, str(error)
             log.error("shard_stopped", shard=shard, problem=str(error))
             return None
@@ -168,7 +171,7 @@ class Workshop:
 
     def _keeper(self, shard: int) -> Keeper:
         return Keeper(
-            shard, self.district.runner(shard), self.store, self.folder, self.prices,
+            shard, self.district, self.store, self.folder, self.prices,
             holder=self.name, refuse=self.refused.of_shard(shard),
             before_commit=self.refused.flush,
         )  # fmt: skip
@@ -230,7 +233,8 @@ class Workshop:
         assert bench.keeper is not None
         bench.problem = f"offsets {bench.expected:,} to {start - 1:,} are gone from the log"
         log.error("log_lost", shard=shard, wanted=bench.expected, log_start=start)
-        bench.keeper.next = bench.next = bench.expected = max(start, bench.expected)
+        bench.next = bench.expected = max(start, bench.expected)
+        bench.keeper.skip_to(bench.next)
 
     def full(self, shard: int) -> bool:
         """Return whether a shard has enough messages waiting: let no more come."""
@@ -319,7 +323,7 @@ class Workshop:
         except StaleEpoch as error:
             bench.lost_at, bench.problem = time.monotonic(), str(error)
             log.warning("shard_lost", shard=bench.shard, problem=str(error))
-        except (DeterminismViolation, ShardError, WireError) as error:
+        except (DeterminismViolation, ShardError, WireError, ActivationError) as error:
             bench.stopped, bench.problem = True, str(error)
             log.error("shard_stopped", shard=bench.shard, problem=str(error))
         except StoreError as error:

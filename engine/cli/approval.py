@@ -105,7 +105,7 @@ def _rehearsal(told: dict[str, Any], found: RuleSet) -> dict[str, Any]:
 @click.option("--unrehearsed", is_flag=True, help="Approve without a dry run.")
 @STORE
 def approve(version: str, by: str, from_ns: int | None, unrehearsed: bool, store: str) -> int:
-    """Approve VERSION; `gridwarden run` puts it in force at event time T."""
+    """Approve VERSION: what runs (`run`, or a city) puts it in force at event time T."""
     now = _now_ns()
     with _open(store) as opened:
         done = opened.versions.approve(

@@ -42,6 +42,7 @@ def gateway(config_file: Path) -> None:
 
 def _sources(gateway: Gateway) -> list[Coroutine[Any, Any, None]]:
     from engine.city.source_people import PeopleSource
+    from engine.city.source_rules import RulesSource
     from engine.config import ConfigError
 
     config, inputs = gateway.config, gateway.district.config.inputs
@@ -69,4 +70,5 @@ def _sources(gateway: Gateway) -> list[Coroutine[Any, Any, None]]:
             "city.gateway.mqtt or city.gateway.topics"
         )
     found.append(PeopleSource(gateway, gateway.district.open_store).run())
+    found.append(RulesSource(gateway, gateway.district.open_store).run())
     return found

@@ -11,23 +11,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 import engine
-from engine import library
 from engine.config import Config
 from engine.console.oidc import Provider
 from engine.console.rehearsals import History, Rehearsals, dropped
 from engine.console.schemas import Clock, PlaceRef, Text
-from engine.library import LibraryError
-from engine.opening import desk_of
+from engine.in_force import RulesInForce
 from engine.places import PlaceError, PlaceLayout
 from engine.relay.standing import Standing, of_city, standings, unwatched
 from engine.roster import Worker
 from engine.store import Store
 from engine.store.rosters import PlaceRow
-from engine.store.versions import RuleVersion
 from rules.alerts import stamp
-from rules.loader import load
 from rules.model import RuleSet
-from rules.problems import RuleErrors
 
 if TYPE_CHECKING:
     from engine.curves import CurveReader
@@ -95,12 +90,11 @@ class Console:
         self.config = config
         self.settings = config.console
         self.clock = clock or EventClock()
-        self._rules = rules
-        self._rules_seen = 0.0
         self.curves = curves
         self.simulated = simulated
         self._down: tuple[float, list[Standing]] | None = None
         self.zone = zone
+        self._in_force = RulesInForce(store, config, zone, rules)
         self.version = engine.__version__
         self.layout = PlaceLayout(
             config.place.widths, config.place.levels, config.place.shard_level
@@ -116,26 +110,7 @@ class Console:
     @property
     def rules(self) -> RuleSet | None:
         """The rules in force: what the store says was activated last, else those of the start."""
-        now = time.monotonic()
-        with self._lock:
-            if now - self._rules_seen > RULES_S:
-                self._rules_seen = now
-                active = self.store.versions.active
-                if active is not None and (
-                    self._rules is None or active.version != self._rules.version
-                ):
-                    self._rules = self._taken_up(active) or self._rules
-            return self._rules
-
-    def _taken_up(self, active: RuleVersion) -> RuleSet | None:
-        """Return the rules of a version, and have the desk go by them."""
-        try:
-            found = library.with_budgets(load(dict(active.rules)), dict(active.budgets))
-        except (RuleErrors, LibraryError) as error:
-            log.error("rules_not_read", version=active.version, problem=str(error))
-            return None
-        self.store.desk = desk_of(found, self.config, self.zone)
-        return found
+        return self._in_force.look()
 
     # -- time -------------------------------------------------------------------------------------
 

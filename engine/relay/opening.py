@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from engine import library
 from engine.config import Config, ConfigError, RelayConfig
 from engine.escalation import Escalator
+from engine.in_force import RulesInForce
 from engine.relay.channel import Channel
 from engine.relay.relay import Relay
 from engine.relay.watchman import watched
@@ -101,6 +102,7 @@ def relaying(
         holder=holder,
         keep_rows=config.relay.keep_rows,
         escalator=escalator,
+        rules=RulesInForce(store, config, store.desk.zone, store.desk.rules),
         now_ns=now_ns,
         lease_s=lease_s,
     )

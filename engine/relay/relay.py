@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from engine.escalation import LEASE_S, Escalator
+from engine.in_force import RulesInForce
 from engine.relay.channel import Answer, Channel, ChannelDown, delay_s
 from engine.relay.messages import read
 from engine.store import Store
@@ -52,6 +53,8 @@ class Relay:
         Rows of the outbox that stay for the console.
     escalator : Escalator, optional
         The clock of tasks, turned here as well.
+    rules : RulesInForce, optional
+        By which the clock of tasks goes.
     now_ns : callable
         Event time, for the escalator.
     wall : callable
@@ -68,6 +71,7 @@ class Relay:
         holder: str,
         keep_rows: int = 100_000,
         escalator: Escalator | None = None,
+        rules: RulesInForce | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         wall: Callable[[], float] = time.time,
         lease_s: float = LEASE_S,
@@ -82,6 +86,7 @@ class Relay:
         self.turned_at = time.monotonic()
         self._keep = keep_rows
         self._escalator = escalator
+        self._rules = rules
         self._now_ns = now_ns
         self._wall = wall
         self._lease_s = lease_s
@@ -95,6 +100,8 @@ class Relay:
 
     def turn(self) -> int:
         """Turn the clock of tasks, hand out what is new; return rows handed out."""
+        if self._rules is not None:
+            self._rules.look()
         if self._escalator is not None:
             self._escalator.turn(self._now_ns())
         lease = self._held()

@@ -3,21 +3,29 @@
 A shard hands over what it counted on an event-day. Whoever comes last finds the day complete and
 closes it, under a lock: so the reducer runs once, wherever, and what it says depends on the sums
 alone. Days are closed in their order.
+
+Rules that change are taken up where the log says so, between the day before and the day after: the
+first shard that comes there, once the day before is closed, has the reducers aimed anew and their
+prices written down; the others read them.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from sqlalchemy import Connection, delete, func, select
 
 from connectors.records import PriceRecord
-from detectors.budget import LAG_DAYS, PriceReducer
+from detectors.budget import LAG_DAYS, Price, PriceReducer
 from detectors.episodes import Tally
+from engine.activation import rules_of
+from engine.repricing import Reducers, reducers_of, retargeted
 from engine.store import schema as t
+from engine.store.activations import in_force, settle, settled
 from engine.store.database import Database, How, write
 from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError
 from engine.store.schema_city import reducers, tallies
@@ -25,7 +33,15 @@ from engine.tasks import compact
 
 DAY_NS = 86_400 * 1_000_000_000
 _ROW = "fleet"
-Reducers = Mapping[str, PriceReducer]
+
+
+class Settled(NamedTuple):
+    """What a shard does at an activation."""
+
+    taken: bool
+    """False: it holds from another time; the one that says so is in the log as well."""
+    prices: Mapping[str, Price]
+    """That hold at once, by rule."""
 
 
 class PriceBook:
@@ -36,14 +52,11 @@ class PriceBook:
     database : Database
     shards : int
         How many shards the district has; a day is closed once all of them handed it over.
-    make : callable
-        Makes the reducers in their first state, by rule.
     """
 
-    def __init__(self, database: Database, shards: int, make: Callable[[], Reducers]) -> None:
+    def __init__(self, database: Database, shards: int) -> None:
         self._database = database
         self.shards = shards
-        self._make = make
 
     def hand_over(self, shard: str, epoch: int, day: int, counted: Mapping[str, Tally]) -> None:
         """Write down what a shard counted on an event-day; the same again changes nothing.
@@ -104,10 +117,54 @@ class PriceBook:
 
     def begin(self, day: int) -> int:
         """Fix the district's first event-day, once; return it."""
-        row = {"name": _ROW, "day": day - 1, "state": _pack(self._make())}
         with self._database.write() as connection:
+            state = _pack(_fresh(connection))
+            row = {"name": _ROW, "day": day - 1, "state": state}
             write(connection, reducers, [row], How.NEW)
         return self.first_day()
+
+    def settle(self, seq: int, at_ns: int) -> Settled | None:
+        """Return what an activation comes to; None while it is not told, or its day not begun.
+
+        Parameters
+        ----------
+        seq, at_ns
+            Its number, and its time as the shard's log has it.
+
+        Raises
+        ------
+        ActivationError
+            If this program reads the rules as another version.
+        """
+        with self._database.read() as connection:
+            known, told, prices = settled(connection, seq)
+        if not told:
+            return None
+        if known.at_ns != at_ns:
+            return Settled(False, {})
+        if prices is None:
+            before = at_ns // DAY_NS - 1
+            with self._database.read() as connection:
+                closed = self._closed(connection)
+            if closed < before and self._close(before) < before:
+                return None
+            prices = self._retarget(seq)
+        return Settled(True, {rule: Price(*price) for rule, price in prices.items()})
+
+    def _retarget(self, seq: int) -> Mapping[str, list[float]]:
+        """Aim the reducers by the rules of an activation, once; return the prices."""
+        with self._database.write() as connection:
+            query = select(reducers.c.day, reducers.c.state).where(reducers.c.name == _ROW)
+            row = connection.execute(query.with_for_update()).one()
+            known, _, prices = settled(connection, seq)
+            if prices is None:
+                before = _unpack(_fresh(connection), row.state)
+                made, found = retargeted(before, rules_of(known.record))
+                prices = {n: [p.day, p.index, p.fraction] for n, p in found.items()}
+                settle(connection, seq, prices)
+                same = {"name": _ROW, "day": row.day, "state": _pack(made)}
+                write(connection, reducers, [same], How.REPLACE)
+        return prices
 
     def first_day(self) -> int:
         """Return the last closed event-day's successor."""
@@ -139,7 +196,7 @@ class PriceBook:
             made: Reducers | None = None
             while day < up_to and self._complete(connection, day + 1):
                 day += 1
-                made = made or _unpack(self._make(), row.state)
+                made = made or _unpack(_fresh(connection), row.state)
                 found = self._reduce(connection, made, day)
                 write(connection, t.prices, found, How.NEW)
             if made is not None:
@@ -176,6 +233,11 @@ class PriceBook:
                 }
             )
         return found
+
+
+def _fresh(connection: Connection) -> dict[str, PriceReducer]:
+    """Return the reducers of the rules in force, in their first state."""
+    return reducers_of(rules_of(in_force(connection)))
 
 
 def _pack(made: Reducers) -> bytes:

@@ -24,6 +24,18 @@ reducers = Table(
     comment="The daily reducer: last day closed and its state. Its row lock makes it one.",
 )
 
+activations = Table(
+    "activations",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("version", Name, nullable=False),
+    Column("at_ns", Time, nullable=False),
+    Column("told", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("prices", Text),
+    comment="Which rules a city's shards take up, from which event time on; prices at that time.",
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

@@ -16,6 +16,7 @@ from engine.snapshot import SnapshotRef
 from engine.store import schema as t
 from engine.store.access import Access
 from engine.store.accounts import Accounts
+from engine.store.activations import Activations
 from engine.store.books import Books, Outbox
 from engine.store.database import Database, How, chunks, connect, migrate, write
 from engine.store.deliveries import Deliveries
@@ -92,6 +93,7 @@ class Store:
         self.access = Access(database)
         self.questions = Questions(database)
         self.versions = Versions(database)
+        self.activations = Activations(database)
         self.silences = Silences(database)
         self.pushes = Pushes(database)
         self.ratings = Ratings(database)

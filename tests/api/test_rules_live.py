@@ -48,7 +48,7 @@ class Running:
         self.site.now_ns += hours * 3_600 * 10**9
         self.live.poll()
         self.live.poll()
-        self.console._rules_seen = 0.0  # the console looks anew within seconds
+        self.console._in_force._looked_at = 0.0  # the console looks anew within seconds
 
     def client(self, name: str) -> Client:
         found = Client(self.app, base_url="https://site.test")
