@@ -40,6 +40,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "rule": ("规则", "rule"),
     "asked": ("预算 / 户·年", "budget / subject-year"),
     "realised": ("实际 / 户·年", "realised / subject-year"),
+    "realised_counts": (
+        "“实际”按到了该报时刻的次数计，包括因登记情况或别的预警而没有发出的。",
+        "realised: moments that came, also those that a registered reason or another alert held back.",
+    ),
     "done": (
         "共 {rows:,} 行，{seconds:.1f} 秒，每秒 {rate:,.0f} 行。",
         "{rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s.",

@@ -261,6 +261,8 @@ def print_summary(result: ReplayResult, *, stdout_taken: bool, hint: bool = True
         real = "—" if use is None or use.realised is None else f"{use.realised:.2f}"
         rules.add_row(rule.name, f"{result.by_rule.get(rule.name, 0):,}", asked, real)
     console.print(rules)
+    if any(use.spent > result.by_rule.get(name, 0) for name, use in result.budgets.items()):
+        console.print(say("realised_counts"), highlight=False)
     total = sum(c.rows for c in result.counts.values())
     rate = total / result.seconds if result.seconds else 0.0
     if hint or result.finished:  # a demo that people watched was as fast as they

@@ -18,6 +18,9 @@ import pytest
 
 from engine import library
 from engine.cli.main import main
+from engine.cli.replay import print_summary
+from engine.host import BudgetUse
+from engine.replay import ReplayResult
 from engine.snapshot import SnapshotFolder
 from engine.store import Store
 from tests.engine import live_town
@@ -478,3 +481,17 @@ def test_score_writes_one_row_per_row_or_says_why_not(town: Town) -> None:
     wrong = town.run("score", "--detector", "sesonal", "--input", source, "--output", target)
     assert wrong.code in (2, 3)
     assert "seasonal" in wrong.err
+
+
+@pytest.mark.parametrize(("spent", "told"), [(3, True), (2, False)])
+def test_a_rate_that_counts_what_was_held_back_says_so(
+    spent: int, told: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRIDWARDEN_LANGUAGE", "en")
+    result = ReplayResult(
+        counts={}, budgets={"elderly-silence": BudgetUse(12.0, spent, 1.0)}, lines=2, firing=2,
+        finished=True, resumed_at=None, seconds=1.0, timings={}, problems=(),
+        by_rule={"elderly-silence": 2}, rules=library.rules(None),
+    )  # fmt: skip
+    print_summary(result, stdout_taken=False)
+    assert ("another alert held back" in " ".join(capsys.readouterr().out.split())) is told
