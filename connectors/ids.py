@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from connectors.prefetch import prefetch
+from connectors.machine import prefetch
 
 UNKNOWN = -1
 S = TypeVar("S", bound=np.generic)

@@ -1,4 +1,8 @@
-"""NDJSON and NDJSON.gz as rows, through Arrow's parser, one chunk of whole lines at a time."""
+"""NDJSON and NDJSON.gz as rows, one chunk of whole lines at a time.
+
+Plain lines go through a kernel of our own, others through Arrow's parser, and what neither takes is
+read line by line.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 
 from connectors.errors import InputError
+from connectors.json_kernel import plain_lines
 from connectors.rows import Columns, RawRows, with_malformed
 from connectors.streams import ByteSource, Chunk, line_chunks
 
@@ -102,6 +107,7 @@ class JsonParser:
         self, wanted: Sequence[str], *, numbers: tuple[str, ...] = (), nested: tuple[str, ...] = ()
     ) -> None:
         self._wanted = list(wanted)
+        self._numbers = numbers
         self._lines_only = bool(nested)
         types = {c: pa.float64() if c in numbers else pa.string() for c in wanted}
         self._schemas = [pa.schema(list(types.items()))]
@@ -122,6 +128,11 @@ class JsonParser:
         """
         if torn or self._lines_only:
             return self._parse_lines(data, start, torn)
+        if not _decodable(data):
+            return self._parse_lines(data, start, torn)
+        plain = plain_lines(data, self._wanted, self._numbers)
+        if plain is not None:
+            return RawRows(start, plain)
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         for i, schema in enumerate(self._schemas):
             table = _arrow(data, schema)
@@ -155,13 +166,18 @@ class JsonParser:
         return with_malformed(start, good, bad, texts, details)
 
 
-def _arrow(data: bytes, schema: pa.Schema) -> pa.Table | None:
-    """Parse a chunk in bulk; None where any line does not fit the schema."""
+def _decodable(data: bytes) -> bool:
+    """Return whether a chunk is UTF-8 from end to end."""
     if not data.isascii():
         try:
             data.decode()
         except UnicodeDecodeError:
-            return None
+            return False
+    return True
+
+
+def _arrow(data: bytes, schema: pa.Schema) -> pa.Table | None:
+    """Parse a chunk in bulk; None where any line does not fit the schema."""
     try:
         return pj.read_json(
             pa.BufferReader(data),

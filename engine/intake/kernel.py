@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from connectors.prefetch import prefetch
+from connectors.machine import prefetch
 from connectors.records import Fault, Status
 from detectors.base import NS
 from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
