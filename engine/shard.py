@@ -175,7 +175,7 @@ class ShardRunner:
         self._by_class: list[list[int]] = []
         self.wire()
         self.agenda = Agenda()
-        self.around.announce()
+        self.around.informer.registry()
 
     # -- subjects that events make --------------------------------------------------------
 

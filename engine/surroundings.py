@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -27,11 +26,13 @@ from engine.context import (
     Interval,
 )
 from engine.event_windows import EventWindows
+from engine.informing import Informer
 from engine.notices import Notice
-from engine.rows import index_in, indices_in
+from engine.rows import index_in
 from engine.series import SeriesRows
+from engine.silence_events import silence_told
 from rules.alerts import stamp
-from rules.silences import SILENCE, SILENCE_ENDED, Silence, SilenceError, silenced_by
+from rules.silences import SILENCE, SILENCE_ENDED, Silence, silenced_by
 from rules.windows import Look
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from engine.watch import Watch
 
 DAY_NS = 86_400 * NS
-NOTICE_OF_CONTEXT = {ABSENT: "absence", POWER_CUT: "outage"}
 CUT, DEAD = 1, 2
 GRACE_NS = 2 * 3600 * NS
 """How long after a street came back its outage still explains a home's silence."""
@@ -61,6 +61,7 @@ class ShardSurroundings:
 
     def __init__(self, shard: ShardRunner) -> None:
         self.shard = shard
+        self.informer = Informer(shard)
         self.context_register = Context()
         self.cut_until_ns = np.zeros(len(shard.places), np.int64)
         self.dead_until_ns = np.zeros(len(shard.places), np.int64)
@@ -83,7 +84,8 @@ class ShardSurroundings:
         self._read_rules()
         self.windows.rewire(moves)
         if groups:
-            self.announce(groups)
+            known = self.context_register.intervals()
+            self.informer.everything(groups, self.last_day, known)
 
     def marks(self, watch: Watch, named: Named, at_ns: int) -> dict[str, Any]:
         """Return what says that nobody is to be sent: shadow mode, a silence."""
@@ -272,33 +274,6 @@ class ShardSurroundings:
 
     # -- what the log tells ---------------------------------------------------------------
 
-    def announce(self, groups: Sequence[Group] | None = None) -> None:
-        """Tell detectors what the registry's attributes say.
-
-        `groups` that came later are also told what else is known: permits of these days, and the
-        absences, works and power cuts that hold.
-        """
-        registry = self.shard.registry
-        days = []
-        if groups is not None and self.last_day is not None:
-            first = dt.date(1970, 1, 1) + dt.timedelta(days=self.last_day)
-            days = [first, first + dt.timedelta(days=1)]
-        found = []
-        attributes = registry.subjects.attrs
-        for row in attributes.rows_with(notices.STANDING | notices.PERMITTED).tolist():
-            attrs, zone = registry.attrs(row), registry.zone(row)
-            found += [(row, notice) for notice in notices.of_attributes(attrs, zone)]
-            found += [(row, notice) for notice in notices.permits_of(attrs, days, zone)]
-        self._inform_many(found, groups)
-        north = np.flatnonzero(np.isfinite(registry.subjects.lat)).astype(np.int32)
-        never = np.zeros(len(north), np.int64)
-        self._tell("latitude", north, never, never, registry.subjects.lat[north], groups)
-        for held in self.context_register.intervals() if groups is not None else ():
-            kind = NOTICE_OF_CONTEXT.get(held.kind)
-            if kind is not None and held.row >= 0:
-                notice = Notice(kind, held.start_ns, held.end_ns)
-                self._inform(notice, np.array([held.row], np.int32), groups)
-
     def daily(self, at_ns: int) -> None:
         """Once a day: permits of the days to come; forget what is long past."""
         day = at_ns // DAY_NS
@@ -311,12 +286,7 @@ class ShardSurroundings:
             for i in range(known)
         ]
         self.last_day = int(day)
-        registry = self.shard.registry
-        self._inform_many(
-            (row, notice)
-            for row in registry.subjects.attrs.rows_with(notices.PERMITTED).tolist()
-            for notice in notices.permits_of(registry.attrs(row), dates, registry.zone(row))
-        )
+        self.informer.permits(dates)
         self._coming_absences(at_ns)
         self.context_register.expire(at_ns - 30 * DAY_NS)
         self.silences = {k: s for k, s in self.silences.items() if s.until_ns > at_ns - DAY_NS}
@@ -327,7 +297,7 @@ class ShardSurroundings:
         for k in self.context_register.intervals():
             if k.kind == ABSENT and k.row >= 0 and at_ns <= k.start_ns < at_ns + 2 * DAY_NS:
                 notice = Notice("absence", k.start_ns, k.end_ns)
-                self._inform(notice, np.array([k.row], np.int32))
+                self.informer.tell(notice, np.array([k.row], np.int32))
 
     def event(self, event: Event) -> None:
         """Take in an event: context, notices, and windows of rules."""
@@ -339,7 +309,7 @@ class ShardSurroundings:
                 self.event(effect)
             return
         if event.kind in (SILENCE, SILENCE_ENDED):
-            self._silence(event, zone)
+            silence_told(self.silences, event, zone)
             return
         if event.kind == "absence_revoked":
             self._revoke(event, rows, zone)
@@ -357,7 +327,7 @@ class ShardSurroundings:
                 )
             self._look_again(rows, event.arrival_ns)
         if notice is not None:
-            self._inform(notice, rows)
+            self.informer.tell(notice, rows)
         self.windows.take(event, rows)
 
     def _revoke(self, event: Event, rows: NDArray[np.int32], zone: str) -> None:
@@ -366,7 +336,7 @@ class ShardSurroundings:
         start_ns = event.ts_ns if told is None else notices.instant_ns(told, zone, event)
         for row in rows.tolist():
             self.context_register.end(ABSENT, row, event.ts_ns, start_ns)
-        self._inform(Notice("absence_revoked", start_ns, event.ts_ns), rows)
+        self.informer.tell(Notice("absence_revoked", start_ns, event.ts_ns), rows)
         self._look_again(rows, event.arrival_ns)
 
     def returns(self, at_ns: int) -> None:
@@ -382,37 +352,6 @@ class ShardSurroundings:
     def _believes_use(self, watch: Watch) -> bool:
         """Return whether a rule's detectors tell by themselves that somebody is back."""
         return any(type(k.group.detector).returned is not Detector.returned for k in watch.links)
-
-    def _silence(self, event: Event, zone: str) -> None:
-        """Take in a silence, or its early end."""
-        attrs = event.attrs
-        silence_id = str(attrs.get("silence_id") or event.event_id)
-        if event.kind == SILENCE_ENDED:
-            known = self.silences.get(silence_id)
-            if known is not None and known.from_ns < event.ts_ns:
-                end_ns = min(known.until_ns, event.ts_ns)
-                self.silences[silence_id] = replace(known, until_ns=end_ns)
-            elif known is not None:
-                del self.silences[silence_id]
-            return
-        named = attrs.get("rules") or ()
-        until = attrs.get("until")
-        if until is None:
-            raise notices.EventError(f"silence {silence_id!r}: needs until; none is for ever")
-        start = attrs.get("from")
-        try:
-            self.silences[silence_id] = Silence(
-                silence_id=silence_id,
-                rules=(named,) if isinstance(named, str) else tuple(map(str, named)),
-                subject_id=event.subject_id,
-                place=event.place,
-                from_ns=event.ts_ns if start is None else notices.instant_ns(start, zone, event),
-                until_ns=notices.instant_ns(until, zone, event, end=True),
-                author=str(attrs.get("author", "")),
-                reason=str(attrs.get("reason", "")),
-            )
-        except SilenceError as error:
-            raise notices.EventError(f"silence {silence_id!r}: {error}") from None
 
     def _rows_of(self, event: Event) -> NDArray[np.int32]:
         registry = self.shard.registry
@@ -483,55 +422,6 @@ class ShardSurroundings:
                 if at in watch.lives:
                     self.shard.touch(index, at, arrival_ns)
 
-    def _inform_many(
-        self, found: Iterable[tuple[int, Notice]], groups: Sequence[Group] | None = None
-    ) -> None:
-        """Tell detectors of many subjects at once; what is told of one subject keeps its order."""
-        batches: dict[tuple[str, int], list[tuple[int, Notice]]] = {}
-        told: Counter[tuple[str, int]] = Counter()
-        for row, notice in found:
-            batches.setdefault((notice.kind, told[notice.kind, row]), []).append((row, notice))
-            told[notice.kind, row] += 1
-        for (kind, _), batch in sorted(batches.items(), key=lambda b: b[0]):
-            self._tell(
-                kind,
-                np.array([row for row, _ in batch], np.int32),
-                np.array([n.start_ns for _, n in batch], np.int64),
-                np.array([n.end_ns for _, n in batch], np.int64),
-                np.array([n.value for _, n in batch], np.float32),
-                groups,
-            )
-
-    def _inform(
-        self, notice: Notice, rows: NDArray[np.int32], groups: Sequence[Group] | None = None
-    ) -> None:
-        n = len(rows)
-        start_ns, end_ns = np.full(n, notice.start_ns), np.full(n, notice.end_ns)
-        self._tell(
-            notice.kind, rows, start_ns, end_ns, np.full(n, notice.value, np.float32), groups
-        )
-
-    def _tell(
-        self,
-        kind: str,
-        rows: NDArray[np.int32],
-        start_ns: NDArray[np.int64],
-        end_ns: NDArray[np.int64],
-        value: NDArray[np.float32],
-        groups: Sequence[Group] | None,
-    ) -> None:
-        """Tell the detectors of some subjects that understand this kind of notice."""
-        for group in self.shard.groups if groups is None else groups:
-            detector = group.detector
-            if detector.grain == "place" or group.series or kind not in detector.informs:
-                continue
-            index = indices_in(group.subject_rows, rows)
-            inside = index < len(group.subject_rows)
-            inside[inside] = group.subject_rows[index[inside]] == rows[inside]
-            mine = index[inside].astype(np.int32)
-            if len(mine):
-                detector.inform(kind, mine, start_ns[inside], end_ns[inside], value[inside])
-
     # -- silence of many ------------------------------------------------------------------
 
     def verdicts(self, at_ns: int) -> None:
@@ -553,7 +443,7 @@ class ShardSurroundings:
                 meters = np.flatnonzero(np.isin(self.shard.places.meter_row, silent))
                 subjects = np.unique(self.shard.registry.meters.subject[meters]).astype(np.int32)
                 notice = Notice("outage", start_ns, start_ns + group.slot_s * NS)
-                self._inform(notice, subjects[subjects >= 0])
+                self.informer.tell(notice, subjects[subjects >= 0])
 
     # -- snapshots ------------------------------------------------------------------------
 

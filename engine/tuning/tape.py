@@ -211,7 +211,7 @@ class Recorder(Replay):
         # What attributes say (a plant's closure) was told when the shard was made: hear it again.
         for reel in self._reels:
             reel.overhearing = True
-        shard.around.announce()
+        shard.around.informer.registry()
         for reel in self._reels:
             reel.overhearing = False
 
