@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,24 @@ def needles_of(registry: Registry, subject: str) -> list[str]:
     return [subject, *(registry.meter_id(int(m)) for m in registry.meters_of(row))]
 
 
+def tables_of(config: Config, subject: str) -> list[Path]:
+    """Return the tables that name subjects.
+
+    Raises
+    ------
+    ForgetError
+        If there are none, or one cannot be rewritten.
+    """
+    inputs = config.inputs
+    if inputs.meters is None or inputs.subjects is None:
+        raise ForgetError("configuration: inputs.meters and inputs.subjects must name the tables")
+    tables = [p for p in (inputs.subjects, inputs.meters, inputs.contacts) if p is not None]
+    for path in tables:
+        if path.suffix.lower() != ".csv":
+            raise ForgetError(f"{path}: only CSV is rewritten; remove {subject!r} and run again")
+    return tables
+
+
 def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> Forgotten:
     """Erase a subject from a site that `gridwarden run` serves; it must not run meanwhile.
 
@@ -74,25 +92,19 @@ def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> Forgotten:
     ForgetError
         If the subject is unknown, or a table is no CSV.
     """
-    inputs = config.inputs
-    if inputs.meters is None or inputs.subjects is None:
-        raise ForgetError("configuration: inputs.meters and inputs.subjects must name the tables")
+    inputs, tables = config.inputs, tables_of(config, subject)
     registry = load_registry(str(inputs.meters), str(inputs.subjects), config)
-    tables = [p for p in (inputs.subjects, inputs.meters, inputs.contacts) if p is not None]
-    for path in tables:
-        if path.suffix.lower() != ".csv":
-            raise ForgetError(f"{path}: only CSV is rewritten; remove {subject!r} and run again")
     done = Forgotten(subject)
     needles = needles_of(registry, subject)
     with Store.open(config.store, create=False) as store:
         # Whoever runs is out from now on: it can neither commit nor save.
         store.claim(SHARD, holder="forget")
-        secrets = _personal(store, config, subject, by, wall_ns)
+        secrets = personal_data(store, config, subject, by, wall_ns)
     # First what the state is computed from, then the state.
     folder = Path(config.snapshots)
     done.removed["journal"] = _journal(folder / "journal.log", registry, subject)
     for path in tables:
-        done.removed[path.name] = _table(path, needles)
+        done.removed[path.name] = rewrite_table(path, needles)
     for path in sorted(folder.glob("*")):
         if path.is_file() and path.name not in ("journal.log", "personal-data.key"):
             path.unlink()
@@ -105,11 +117,11 @@ def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> Forgotten:
         # Of the person nothing is left to name, so the log has only that it was done.
         detail = {"rows": sum(done.removed.values())}
         store.books.audit(by, store.clock() or wall_ns, "forgotten", "erased", detail)
-    _prove(done, [*needles, *secrets], _files(config, tables))
+    search(done, [*needles, *secrets], _files(config, tables))
     return done
 
 
-def _personal(store: Store, config: Config, subject: str, by: str, wall_ns: int) -> list[str]:
+def personal_data(store: Store, config: Config, subject: str, by: str, wall_ns: int) -> list[str]:
     """Return the personal data, to search for them; the look is logged (and erased with the rest)."""
     from engine.console.serve import vault_of
     from engine.store import Look
@@ -212,7 +224,7 @@ def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
 # -- tables and outputs -----------------------------------------------------------------------
 
 
-def _table(path: Path, needles: Sequence[str]) -> int:
+def rewrite_table(path: Path, needles: Sequence[str]) -> int:
     """Write a CSV table anew without the rows that name one of the ids; return how many went."""
     text = path.read_text(encoding="utf-8-sig")
     rows = list(csv.reader(io.StringIO(text)))
@@ -251,23 +263,30 @@ def _rebuild(config: Config, wall_ns: int) -> int:
             path.with_suffix(f".events{path.suffix}").unlink(missing_ok=True)
     live = _Rebuild(config, lambda: wall_ns)
     now = live.host.clock_ns or wall_ns
-    standing = getattr(live, "standing", {})
-    lost = []
-    for row in live.store.alerts(state=str(State.FIRING)):
-        if row.shard == SHARD and row.alert_id not in standing:
-            last = live.store.changes(row.alert_id)[-1]
+    lost = called_off(live.store, SHARD, getattr(live, "standing", {}), now)
+    live.store.commit(SHARD, live.epoch, live.fed, lost, clock_ns=now)
+    live.close()
+    return live.differing + len(lost)
+
+
+def called_off(
+    store: Store, shard: str, standing: Collection[str], now_ns: int
+) -> list[AlertChange]:
+    """Return the last lines of alerts that fired, and do not when all is computed anew."""
+    found = []
+    for row in store.alerts(state=str(State.FIRING)):
+        if row.shard == shard and row.alert_id not in standing:
+            last = store.changes(row.alert_id)[-1]
             reason = {
                 "zh": "应要求删除资料后重新计算，此预警撤销。",
                 "en": "Computed anew after an erasure; this alert is called off.",
             }
-            lost.append(
+            found.append(
                 msgspec.structs.replace(
-                    last, seq=last.seq + 1, at=stamp(now), state=State.CANCELLED, reason=reason
+                    last, seq=last.seq + 1, at=stamp(now_ns), state=State.CANCELLED, reason=reason
                 )
             )
-    live.store.commit(SHARD, live.epoch, live.fed, lost, clock_ns=now)
-    live.close()
-    return live.differing + len(lost)
+    return found
 
 
 # -- the proof --------------------------------------------------------------------------------
@@ -290,10 +309,14 @@ def _files(config: Config, tables: Iterable[Path]) -> list[Path]:
     return [p for p in dict.fromkeys(found) if p.is_file()]
 
 
-def _prove(done: Forgotten, needles: Sequence[str], files: Iterable[Path]) -> None:
+def pattern_of(needles: Sequence[str]) -> re.Pattern[bytes]:
+    """Return what finds ids and personal data as whole words."""
+    return re.compile("|".join(word(n) for n in needles).encode())
+
+
+def search(done: Forgotten, needles: Sequence[str], files: Iterable[Path]) -> None:
     """Search files for ids (as whole words) and personal data, in pieces that overlap."""
-    parts = [word(n) for n in needles]
-    pattern = re.compile("|".join(parts).encode())
+    pattern = pattern_of(needles)
     longest = max(len(n.encode()) for n in needles) + 2
     for path in files:
         with path.open("rb") as file:

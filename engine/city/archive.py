@@ -2,14 +2,14 @@
 
 One file holds a stretch of one shard's log, every message as it lay there, by offset; its name says
 which: ``TOPIC/s0007/00000000001000-00000000002000.parquet`` (the second number is that of the message
-behind it). Files are never changed. A shard whose next message Kafka no longer has reads on here.
+behind it). Files are never changed, but where somebody is to be forgotten. A shard whose next message Kafka no longer has reads on here.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,19 +85,32 @@ class Archive:
             )
         path = self.folder / shard_name(shard) / f"{first:014d}-{behind:014d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         offsets, written, messages = zip(*rows, strict=True)
         table = pa.table(
             [pa.array(offsets), pa.array(written, SCHEMA.field(1).type),
              pa.array(messages, pa.large_binary())],
             schema=SCHEMA,
         )  # fmt: skip
-        with temporary.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
+        _put(path, table)
         return path
+
+    def rewrite(self, shard: int, change: Callable[[bytes], bytes]) -> int:
+        """Write messages of a shard anew, each at its offset; return how many are another.
+
+        Only for erasure: a file that does not change stays as it is.
+        """
+        self._open.pop(shard, None)
+        changed = 0
+        for _, _, path in self.files(shard):
+            table = pq.read_table(path)
+            before = table["message"].to_pylist()
+            after = [change(message) for message in before]
+            other = sum(a != b for a, b in zip(before, after, strict=True))
+            if other:
+                column = pa.array(after, pa.large_binary())
+                _put(path, table.set_column(2, SCHEMA.field(2), column))
+            changed += other
+        return changed
 
     def read(self, shard: int, start: int, most: int) -> list[tuple[int, bytes]]:
         """Return up to `most` messages from an offset on; none if it is not archived."""
@@ -115,6 +128,16 @@ class Archive:
         return list(zip(part["offset"].to_pylist(), part["message"].to_pylist(), strict=True))
 
 
+def _put(path: Path, table: pa.Table) -> None:
+    """Write a file; it is whole as soon as it has its name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
 def archive_of(district: District) -> Archive | None:
     """Return the archive that a configuration names."""
     folder = district.config.city.archive
@@ -129,7 +152,19 @@ def fill(district: District, archive: Archive) -> int:
     ArchiveError
         If messages in between are gone from Kafka, or Kafka does not answer.
     """
-    consumer = Consumer(
+    consumer = reader(district)
+    try:
+        return sum(
+            _fill_shard(consumer, district.topic(topics.LOG), archive, shard)
+            for shard in range(district.config.city.shards)
+        )
+    finally:
+        consumer.close()
+
+
+def reader(district: District) -> Consumer:
+    """Return a consumer that reads partitions for its own purposes."""
+    return Consumer(
         {
             "bootstrap.servers": district.config.city.kafka,
             "group.id": f"{district.config.city.prefix}.archive",
@@ -138,13 +173,6 @@ def fill(district: District, archive: Archive) -> int:
             "log_level": 0,
         }
     )
-    try:
-        return sum(
-            _fill_shard(consumer, district.topic(topics.LOG), archive, shard)
-            for shard in range(district.config.city.shards)
-        )
-    finally:
-        consumer.close()
 
 
 def _fill_shard(consumer: Consumer, topic: str, archive: Archive, shard: int) -> int:

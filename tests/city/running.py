@@ -82,6 +82,19 @@ def messages(kafka: str, topic: str, partitions: int = 4) -> list[list[bytes]]:
     return found
 
 
+def messages_now(kafka: str, topic: str, partitions: int = 4) -> list[int]:
+    """Return how many messages each partition still hands out."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "look"})
+    try:
+        marks = [
+            consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)
+            for p in range(partitions)
+        ]
+        return [high - low for low, high in marks]
+    finally:
+        consumer.close()
+
+
 def readings(logs: list[list[bytes]]) -> list[tuple[str, int, float]]:
     """Return (meter, seconds, value) of all readings in some logs."""
     found = []
