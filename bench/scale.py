@@ -53,6 +53,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 ROWS = 10_000_000
 """Readings of a growth run, about: small towns run longer."""
 SHARDS = 10
+FORMATS = ("parquet", "arrow", "csv", "ndjson")
 Figures = dict[str, Any]
 
 
@@ -89,10 +90,13 @@ def formats(meters: int, slots: int = 24) -> Iterator[Figures]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         warm(folder)
+        for name in FORMATS:
+            little = generate_load(folder / f"little-{name}", 800, 12, 0.5)
+            _replay(written_as(little["readings"], name), little).run()
         for order in ("file", "random"):
             paths = generate_load(folder / order, meters, slots, 0.1, order=order)
             levels: NDArray[np.float64] | None = None
-            for name in ("parquet", "arrow", "csv", "ndjson"):
+            for name in FORMATS:
                 readings = written_as(paths["readings"], name)
                 replay = _replay(readings, paths)
                 began = cpu_s()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numba
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -158,40 +159,40 @@ class Normaliser:
         value = as_numbers(batch.column(2))
         ns, kind = parse_stamps(as_text(batch.column(1), stamps=True))
         fault = np.zeros(len(meter), np.uint8)
+        zone = np.empty(len(meter), np.uint8)
+        interval_s = np.zeros(len(meter), np.int32)
+        interval_ns = np.zeros(len(meter), np.int64)
+        any_unknown, any_marked = _of_meters(
+            meter, book.meter_zone, book.meter_interval_s, book.meter_fault, zone, interval_s,
+            interval_ns,
+        )  # fmt: skip
         # A fault found first stays: from the least repairable to the most.
         if rows.malformed is not None:
             fault[rows.malformed] = Fault.MALFORMED
-        unknown = meter < 0
-        known_meter = meter
-        if unknown.any():
+        if any_unknown:
+            unknown = meter < 0
             _mark(fault, unknown, Fault.UNKNOWN_METER)
             # Without its meter a local stamp means no instant, and no stamp moves the clock.
             ns[unknown & (kind == LOCAL)] = NO_TIME
             kind[unknown] = BAD
-            known_meter = np.where(unknown, 0, meter)
         _mark(fault, kind == BAD, Fault.BAD_TIME)
         if len(book.meter_zone):
-            interval_s = book.meter_interval_s[known_meter]
-            zone = book.meter_zone[known_meter]
             gap = book.local_time.to_utc(ns, kind, zone, meter, interval_s, self.memory)
             if gap is not None:
                 _mark(fault, gap, Fault.NONEXISTENT_HOUR)
                 kind[gap] = BAD
-            of_meter = book.meter_fault[known_meter]
-            if of_meter.any():
-                np.copyto(fault, of_meter, where=fault == 0)
-        else:
-            interval_s = np.zeros(len(meter), np.int32)
-        outside = (ns < self.earliest_ns) | (ns >= self.latest_ns)
-        if outside.any():
+        if any_marked:
+            of_meter = book.meter_fault[np.maximum(meter, 0)]
+            np.copyto(fault, of_meter, where=fault == 0)
+        if not _sane(ns, value, self.earliest_ns, self.latest_ns):
+            outside = (ns < self.earliest_ns) | (ns >= self.latest_ns)
             outside &= kind != BAD
             _mark(fault, outside, Fault.TIME_OUT_OF_RANGE)
             kind[outside] = BAD
-        _mark(fault, ~np.isfinite(value), Fault.BAD_VALUE)
+            _mark(fault, ~np.isfinite(value), Fault.BAD_VALUE)
         return _Part(
             np.arange(rows.start, rows.start + len(meter), dtype=np.int64),
-            meter, ns, value, fault, kind != BAD,
-            np.multiply(interval_s, _NS, dtype=np.int64), batch,
+            meter, ns, value, fault, kind != BAD, interval_ns, batch,
         )  # fmt: skip
 
     def _decide(self, parts: list[_Part], *, ended: bool) -> Iterator[ReadingBlock]:
@@ -233,6 +234,34 @@ class Normaliser:
         self.clock.restore(state["clock"])
         self.memory.restore(state["memory"])
         self._held = []
+
+
+@numba.njit(cache=True, nogil=True)
+def _of_meters(meter, zones, intervals_s, faults, zone, interval_s, interval_ns):  # type: ignore[no-untyped-def]
+    """Write what the registry says of each row's meter; of an unknown one, what of the first.
+
+    Return whether any meter is unknown, and whether any has a fault.
+    """
+    unknown = marked = False
+    for r in range(len(meter)):
+        k = meter[r]
+        if k < 0:
+            unknown, k = True, 0
+        if len(zones):
+            zone[r] = zones[k]
+            interval_s[r] = intervals_s[k]
+            interval_ns[r] = np.int64(intervals_s[k]) * _NS
+            marked |= faults[k] != 0
+    return unknown, marked
+
+
+@numba.njit(cache=True, nogil=True)
+def _sane(ns, value, earliest_ns, latest_ns):  # type: ignore[no-untyped-def]
+    """Return whether every stamp is in range and every value a finite number."""
+    good = True
+    for r in range(len(ns)):
+        good &= earliest_ns <= ns[r] < latest_ns and np.isfinite(value[r])
+    return good
 
 
 def _mark(fault: NDArray[np.uint8], where: NDArray[np.bool_], reason: Fault) -> None:

@@ -139,6 +139,16 @@ def _parse(data, offsets, ns, kind):  # type: ignore[no-untyped-def]
         ns[r], kind[r] = _parse_one(data, np.int64(offsets[r]), np.int64(offsets[r + 1]))
 
 
+@numba.njit(cache=True, nogil=True)
+def _scaled(values, scale):  # type: ignore[no-untyped-def]
+    """Return values × scale; those that do not fit are as far off as can be."""
+    limit = np.iinfo(np.int64).max // scale - (scale > 1)
+    out = np.empty(len(values), np.int64)
+    for r in range(len(values)):
+        out[r] = min(max(values[r], -limit), limit) * scale
+    return out
+
+
 def parse_stamps(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Parse a column of stamps.
 
@@ -193,15 +203,13 @@ def parse_stamps(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]
 def _timestamps(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     scale = _UNITS[column.type.unit]
     kind = np.full(len(column), UTC if column.type.tz else LOCAL, np.uint8)
-    values = column.cast(pa.int64())
+    values = column.view(pa.int64())
+    bad = None
     if values.null_count:
-        kind[column.is_null().to_numpy(zero_copy_only=False)] = BAD
+        bad = column.is_null().to_numpy(zero_copy_only=False)
         values = values.fill_null(0)
-    raw = values.to_numpy(zero_copy_only=False)
-    if scale == 1:
-        ns = raw.copy()
-    else:
-        limit = (np.iinfo(np.int64).max // scale) - 1
-        ns = np.clip(raw, -limit, limit) * scale
-    ns[kind == BAD] = NO_TIME
+    ns = _scaled(values.to_numpy(zero_copy_only=False), scale)
+    if bad is not None:
+        ns[bad] = NO_TIME
+        kind[bad] = BAD
     return ns, kind

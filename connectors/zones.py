@@ -154,7 +154,10 @@ def instant_ns(text: str, zone: str, *, end: bool = False) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def _to_utc(ns, kind, zone, begin, piece_kind, offset, first, last, out_piece):  # type: ignore[no-untyped-def]
-    """Turn local stamps into UTC in place (first pass); note pieces that are gaps or occur twice."""
+    """Turn local stamps into UTC in place (first pass); note pieces that are gaps or occur twice.
+
+    Return how many there are; only then is `out_piece` written, −1 for all other rows.
+    """
     special = 0
     at_zone = -1
     at = 0
@@ -174,6 +177,8 @@ def _to_utc(ns, kind, zone, begin, piece_kind, offset, first, last, out_piece): 
                     hi = middle
             at = lo
         if piece_kind[at] != 0:
+            if special == 0:
+                out_piece[:] = -1
             out_piece[r] = at
             special += 1
         ns[r] = t - offset[at]
@@ -304,7 +309,7 @@ class LocalTime:
         ndarray of bool, shape (n,), or None
             Rows whose hour the clock change skipped; None if there are none.
         """
-        piece = np.full(len(ns), -1, np.int64)
+        piece = np.empty(len(ns), np.int64)
         special = _to_utc(
             ns, kind, zone, self._begin, self._kind, self._offset, self._first, self._last, piece
         )

@@ -7,7 +7,8 @@ slots that are due, in the order (due, class), however often and in whatever ste
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,6 +20,31 @@ from rules.calendar import Calendars
 NEVER_S = 2**62 // 10**9
 """Later than anything, in seconds (so that nanoseconds still fit)."""
 DAY_S = 86_400
+
+
+def spans(arrival_ns: NDArray[np.int64], length_ns: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of the rows of each day, tick or whatever else is so long.
+
+    Parameters
+    ----------
+    arrival_ns : ndarray of int64, shape (n,)
+        Never falls.
+    length_ns : int
+
+    Examples
+    --------
+    >>> list(spans(np.array([0, 9, 10, 10, 35]), 10))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    n = len(arrival_ns)
+    if n and arrival_ns[0] // length_ns == arrival_ns[-1] // length_ns:
+        yield 0, n  # as most blocks are: no need to divide every row
+        return
+    number = arrival_ns // length_ns
+    cuts = (np.flatnonzero(number[1:] != number[:-1]) + 1).tolist()
+    for start, stop in pairwise([0, *cuts, n]):
+        if stop > start:
+            yield start, stop
 
 
 class ShardClock:

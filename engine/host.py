@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +29,7 @@ from connectors.records import (
 from detectors.base import NS
 from detectors.budget import Price, PriceReducer
 from detectors.episodes import Tally
+from engine.clock import spans
 from engine.intake import HELD, Settled
 from engine.notices import EventError
 from engine.repricing import reducers_of, retargeted
@@ -117,12 +117,9 @@ class Host:
     def feed(self, record: LogRecord) -> None:
         """Take the next record of the log."""
         if isinstance(record, ReadingBlock):
-            days = record.arrival_ns // DAY_NS
-            cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(record)]
-            for start, stop in pairwise(cuts):
-                if stop > start:
-                    self._enter_day(int(days[start]))
-                    self._readings(record.slice(start, stop))
+            for start, stop in spans(record.arrival_ns, DAY_NS):
+                self._enter_day(int(record.arrival_ns[start]) // DAY_NS)
+                self._readings(record.slice(start, stop))
         elif isinstance(record, Activation) and self.clock_ns is None:
             self._activate(record)  # the rules of the first start: no time has passed yet
         else:
@@ -149,8 +146,8 @@ class Host:
         by_status = np.bincount(results.status, minlength=HELD + 1)
         for status in Status:
             counts.by_status[status.name.lower()] += int(by_status[status])
-        refused = np.flatnonzero(results.status == Status.QUARANTINED)
-        if len(refused):
+        if by_status[Status.QUARANTINED]:
+            refused = np.flatnonzero(results.status == Status.QUARANTINED)
             for value, n in zip(
                 *np.unique(results.fault[refused], return_counts=True), strict=True
             ):

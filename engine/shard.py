@@ -35,7 +35,7 @@ from engine.agenda import Agenda
 from engine.alertbook import AlertBook
 from engine.build import Builder, PlaceRows, series_lateness_s
 from engine.census import Census
-from engine.clock import LocalTime, ShardClock
+from engine.clock import LocalTime, ShardClock, spans
 from engine.config import Config, tick_s
 from engine.counterfactual import Counterfactuals
 from engine.groups import PAST_S, Group, Local
@@ -268,11 +268,7 @@ class ShardRunner:
         n = len(block)
         status = np.empty(n, np.uint8)
         fault = np.empty(n, np.uint8)
-        tick = block.arrival_ns // self.tick_ns
-        cuts = np.flatnonzero(tick[1:] != tick[:-1]) + 1
-        for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), n], strict=True):
-            if stop == start:
-                continue
+        for start, stop in spans(block.arrival_ns, self.tick_ns):
             self._enter(int(block.arrival_ns[start]))
             began = time.perf_counter()
             rows = slice(start, stop)
