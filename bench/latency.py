@@ -1,6 +1,7 @@
 """From arrival to task: how long people wait while a district's readings pour in.
 
-``gridwarden bench latency [--meters N] [--rate N] [--seconds N] [--json FILE]``
+``gridwarden bench latency [--meters N] [--rate N] [--seconds N] [--json FILE]
+[--plot FILE]``
 
 The embedded engine as ``gridwarden run`` has it (journal, store, escalation, snapshots), in event
 time that is the wall clock. Readings come at a steady rate in blocks of a fiftieth of a second;
@@ -22,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.throughput import cpu_s
+from bench import plots
+from bench.cost import cpu_s
 from connectors.records import Event, ReadingBlock
 from engine.config import Config, InputConfig
 from engine.live import Live, wall_ns
@@ -95,6 +97,7 @@ def run(meters: int, rate: int, seconds: float) -> dict[str, Any]:
         "p99_s": round(float(np.quantile(waits, 0.99)), 3),
         "longest_s": round(float(waits.max()), 3),
         "cpu_share": round(used / wall, 2),
+        "waits_s": np.sort(waits).round(3).tolist(),
     }
 
 
@@ -145,15 +148,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rate", type=int, default=50_000, help="readings a second")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="picture of the waits (.svg, .png)")
     args = parser.parse_args(argv)
     if args.meters < 2 * args.rate:
         parser.error("a meter reads once in two seconds at most: --meters must be 2 × --rate")
     figures = run(args.meters, args.rate, args.seconds)
+    waits = figures.pop("waits_s")
     for name, value in figures.items():
         print(f"{name:20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
     print(f"{'asked':20} p50 0.2 s, p99 1 s")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if args.plot:
+        plots.waits(waits, args.plot)
     return 0
 
 

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import plots
+from bench.cost import bandwidth
 from bench.quality.surges import ALARMS_A_YEAR, HOURS_A_YEAR, alarms
 from detectors.base import Frame, lookup
 
@@ -345,18 +347,6 @@ PEERS: Mapping[str, Callable[[], Iterator[Method]]] = {
 # -- the run ------------------------------------------------------------------------------------
 
 
-def bandwidth() -> float:
-    """Return bytes a second that a plain copy moves (read and written), measured here."""
-    source = np.ones(1 << 27, np.uint8)
-    target = np.empty_like(source)
-    best = 0.0
-    for _ in range(5):
-        began = time.perf_counter()
-        np.copyto(target, source)
-        best = max(best, 2 * source.nbytes / (time.perf_counter() - began))
-    return best
-
-
 def kernel(meters: int) -> dict[str, float]:
     """Return what the seasonal kernel costs in order over many meters, and its bytes a reading."""
     rng = np.random.default_rng(5)
@@ -463,11 +453,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--meters", type=int, default=1_000_000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="picture of cost beside quality (.svg, .png)")
     args = parser.parse_args()
     figures = run(args.meters)
     print(table(figures))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if args.plot:
+        plots.peers(figures["methods"], args.plot)
     return 0
 
 

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.throughput import cpu_s
+from bench.cost import cpu_s
 from detectors.base import Detector, Frame
 from engine.city.district import District
 from engine.config import Config

@@ -25,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.throughput import cpu_s, warm
+from bench.cost import cpu_s
+from bench.throughput import warm
 from engine import library
 from engine.config import Config
 from engine.replay import Replay, ReplayOptions

@@ -1,9 +1,11 @@
 """How cost and memory grow with the number of meters, and what a city's day and snapshots take.
 
-``gridwarden bench scale [--part growth|formats|start|day|snapshots] [--meters N] [--json FILE]``
+``gridwarden bench scale [--part growth|formats|start|day|snapshots] [--meters N] [--json FILE]
+[--plot FILE]``
 
 ``growth``: the whole replay of towns of all sizes, each in a process of its own. ``formats``: the
-same rows as Parquet, Arrow, CSV and NDJSON, in file order and shuffled, beside the bare decode.
+same rows as Parquet, Arrow, CSV and NDJSON, in file order and shuffled, beside the edge alone
+and the bare decode of the library that reads them.
 ``start``: from a process's start to the help, and to the first alert of the demo (`bench.start`).
 ``day``: one day of a city with power cuts, in one shard and in ten, whose alerts must be the same
 bytes. ``snapshots``: the state of that city written and read back shard by shard; the stream stands
@@ -31,8 +33,11 @@ import pyarrow.csv as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench import plots
+from bench.cost import cpu_s
+from bench.floor import bare_decode_s
 from bench.start import start
-from bench.throughput import cpu_s, decode_s, warm
+from bench.throughput import decode_s, warm
 from connectors.merge import Log
 from connectors.records import ReadingBlock
 from connectors.tables import read_meters, read_subjects
@@ -107,7 +112,7 @@ def formats(meters: int, slots: int = 24) -> Iterator[Figures]:
                 mine = replay.host.shards[0].intake.last_value.copy()
                 levels = mine if levels is None else levels
                 assert np.array_equal(mine, levels), f"{name} {order}: other levels"
-                bare = decode_s(replay, str(readings))
+                edge, bare = decode_s(replay, str(readings)), bare_decode_s(readings)
                 if name != "parquet":
                     readings.unlink()
                 yield {
@@ -115,7 +120,8 @@ def formats(meters: int, slots: int = 24) -> Iterator[Figures]:
                     "format": name,
                     "order": order,
                     "rows_per_cpu_s": round(meters * slots / used),
-                    "edge_only_rows_per_cpu_s": round(meters * slots / bare),
+                    "edge_only_rows_per_cpu_s": round(meters * slots / edge),
+                    "decode_only_rows_per_cpu_s": round(meters * slots / bare),
                 }
 
 
@@ -287,6 +293,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--meters", type=int, help="of the day (default 1,000,000)")
     parser.add_argument("--slots", type=int, default=96)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="picture of formats and growth (.svg, .png)")
     args = parser.parse_args(argv)
     found: list[Figures] = []
     parts: list[Iterator[Figures]] = []
@@ -305,6 +312,8 @@ def main(argv: list[str] | None = None) -> int:
                             for k, v in figures.items()), flush=True)  # fmt: skip
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if args.plot:
+        plots.scale(found, args.plot)
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from bench.throughput import cpu_s
+from bench.cost import cpu_s
 from engine.config import Config
 from engine.replay import Replay, ReplayOptions
 from engine.simulate.load import generate_load

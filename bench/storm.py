@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.throughput import cpu_s, warm
+from bench.cost import cpu_s
+from bench.throughput import warm
 from engine.config import Config
 from engine.replay import Replay, ReplayOptions
 from engine.simulate.load import COMMUNITY, Trouble, generate_load

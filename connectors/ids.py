@@ -19,6 +19,9 @@ from connectors.machine import prefetch
 
 UNKNOWN = -1
 S = TypeVar("S", bound=np.generic)
+ENTRY = np.dtype([("start", np.uint32), ("row", np.int32), ("after", np.int32)])
+"""Where an id's bytes begin, its row, and the entry that followed it last time: what a look-up needs
+of an id stands together, since in random order every array costs a miss."""
 _MAX_LOAD = 0.7
 _DICTIONARIES = 8
 
@@ -54,7 +57,7 @@ def _equal(a, i, n, b, j, m):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _find(data, i, n, h, slots, text, start):  # type: ignore[no-untyped-def]
+def _find(data, i, n, h, slots, text, entries):  # type: ignore[no-untyped-def]
     """Return (entry, slot): entry −1 where the id is not there, and the slot where it would go."""
     mask = np.uint64(len(slots) - 1)
     tag = h >> np.uint64(32)
@@ -62,47 +65,47 @@ def _find(data, i, n, h, slots, text, start):  # type: ignore[no-untyped-def]
     while slots[at] != 0:
         if slots[at] >> np.uint64(32) == tag:
             entry = np.int64(slots[at] & np.uint64(0xFFFFFFFF)) - 1
-            s = np.int64(start[entry])
-            if _equal(data, i, n, text, s, np.int64(start[entry + 1]) - s):
+            s = np.int64(entries[entry].start)
+            if _equal(data, i, n, text, s, np.int64(entries[entry + 1].start) - s):
                 return entry, at
         at = (at + np.uint64(1)) & mask
     return np.int64(-1), at
 
 
 @numba.njit(cache=True, nogil=True)
-def _follow(data, offsets, slots, text, start, rows, after, previous, out):  # type: ignore[no-untyped-def]
+def _follow(data, offsets, slots, text, entries, previous, out):  # type: ignore[no-untyped-def]
     """Write rows to `out` as long as ids come in a known order; return (rows done, last entry)."""
     misses = 0
     n_rows = len(offsets) - 1
     for r in range(n_rows):
         i = np.int64(offsets[r])
         n = np.int64(offsets[r + 1]) - i
-        guess = np.int64(after[previous])
-        s = np.int64(start[guess])
-        hit = _equal(data, i, n, text, s, np.int64(start[guess + 1]) - s)
+        guess = np.int64(entries[previous].after)
+        s = np.int64(entries[guess].start)
+        hit = _equal(data, i, n, text, s, np.int64(entries[guess + 1].start) - s)
         if not hit:
             # One step further gets over a meter that is missing, and keeps the order as it is.
-            guess = np.int64(after[guess])
-            s = np.int64(start[guess])
-            hit = _equal(data, i, n, text, s, np.int64(start[guess + 1]) - s)
+            guess = np.int64(entries[guess].after)
+            s = np.int64(entries[guess].start)
+            hit = _equal(data, i, n, text, s, np.int64(entries[guess + 1].start) - s)
         if hit:
             previous = guess
-            out[r] = rows[guess]
+            out[r] = entries[guess].row
             continue
         misses += 1
-        entry, _ = _find(data, i, n, _hash(data, i, i + n), slots, text, start)
+        entry, _ = _find(data, i, n, _hash(data, i, i + n), slots, text, entries)
         out[r] = -1
         if entry >= 0:
-            after[previous] = entry
+            entries[previous].after = entry
             previous = entry
-            out[r] = rows[entry]
+            out[r] = entries[entry].row
         if misses > 512 + r // 4:  # no order to follow
             return r + 1, previous
     return n_rows, previous
 
 
 @numba.njit(cache=True, nogil=True)
-def _lookup(data, offsets, slots, text, start, rows, after, previous, first, out):  # type: ignore[no-untyped-def]
+def _lookup(data, offsets, slots, text, entries, previous, first, out):  # type: ignore[no-untyped-def]
     """Write the row of each id from `first` on to `out`, ids in any order; return the last entry.
 
     Stage by stage for some ids at a time, so that their cache misses overlap.
@@ -110,7 +113,7 @@ def _lookup(data, offsets, slots, text, start, rows, after, previous, first, out
     group = 32
     mask = np.uint64(len(slots) - 1)
     hashes = np.empty(group, np.uint64)
-    entries = np.empty(group, np.int64)
+    found = np.empty(group, np.int64)
     for base in range(first, len(offsets) - 1, group):
         size = min(group, len(offsets) - 1 - base)
         for k in range(size):
@@ -119,54 +122,52 @@ def _lookup(data, offsets, slots, text, start, rows, after, previous, first, out
             prefetch(slots, h & mask)
         for k in range(size):
             entry = np.int64(slots[hashes[k] & mask] & np.uint64(0xFFFFFFFF)) - 1
-            entries[k] = entry
-            prefetch(start, max(entry, 0))
-            prefetch(rows, max(entry, 0))
-            prefetch(after, max(entry, 0))
+            found[k] = entry
+            prefetch(entries, max(entry, 0))
         for k in range(size):
-            prefetch(text, start[max(entries[k], 0)])
+            prefetch(text, entries[max(found[k], 0)].start)
         for k in range(size):
-            entry = entries[k]
+            entry = found[k]
             i = np.int64(offsets[base + k])
             n = np.int64(offsets[base + k + 1]) - i
-            s = np.int64(start[max(entry, 0)])
-            same = _equal(data, i, n, text, s, np.int64(start[max(entry, 0) + 1]) - s)
+            s = np.int64(entries[max(entry, 0)].start)
+            same = _equal(data, i, n, text, s, np.int64(entries[max(entry, 0) + 1].start) - s)
             if entry < 0 or not same:
-                entry, _ = _find(data, i, n, hashes[k], slots, text, start)
+                entry, _ = _find(data, i, n, hashes[k], slots, text, entries)
             out[base + k] = -1
             if entry >= 0:
-                out[base + k] = rows[entry]
-                after[previous] = entry
+                out[base + k] = entries[entry].row
+                entries[previous].after = entry
                 previous = entry
     return previous
 
 
 @numba.njit(cache=True, nogil=True)
-def _insert(data, offsets, values, slots, text, start, rows, count):  # type: ignore[no-untyped-def]
+def _insert(data, offsets, values, slots, text, entries, count):  # type: ignore[no-untyped-def]
     """Insert or update ids; return the new count of entries."""
     for r in range(len(offsets) - 1):
         i = np.int64(offsets[r])
         n = np.int64(offsets[r + 1]) - i
         h = _hash(data, i, i + n)
-        entry, at = _find(data, i, n, h, slots, text, start)
+        entry, at = _find(data, i, n, h, slots, text, entries)
         if entry < 0:
             entry = count
-            begin = np.int64(start[entry])
+            begin = np.int64(entries[entry].start)
             for k in range(n):
                 text[begin + k] = data[i + k]
-            start[entry + 1] = np.uint32(begin + n)
+            entries[entry + 1].start = np.uint32(begin + n)
             tag = (h >> np.uint64(32)) << np.uint64(32)
             slots[at] = tag | np.uint64(entry + 1)
             count += 1
-        rows[entry] = values[r]
+        entries[entry].row = values[r]
     return count
 
 
 @numba.njit(cache=True, nogil=True)
-def _rehash(slots, text, start, count):  # type: ignore[no-untyped-def]
+def _rehash(slots, text, entries, count):  # type: ignore[no-untyped-def]
     mask = np.uint64(len(slots) - 1)
     for entry in range(count):
-        h = _hash(text, np.int64(start[entry]), np.int64(start[entry + 1]))
+        h = _hash(text, np.int64(entries[entry].start), np.int64(entries[entry + 1].start))
         at = h & mask
         while slots[at] != 0:
             at = (at + np.uint64(1)) & mask
@@ -191,9 +192,7 @@ class IdMap:
         self._count = 0
         self._slots = np.zeros(16, np.uint64)
         self._text = np.zeros(64, np.uint8)
-        self._start = np.zeros(2, np.uint32)
-        self._rows = np.full(1, UNKNOWN, np.int32)
-        self._after = np.zeros(1, np.int32)
+        self._entries = np.zeros(2, ENTRY)  # one more than ids: an id ends where the next begins
         self._previous = 0
         self._dictionaries: dict[tuple[int, int, int], tuple[pa.Array, NDArray[np.int32]]] = {}
 
@@ -203,8 +202,7 @@ class IdMap:
     @property
     def nbytes(self) -> int:
         """Bytes held, id bytes included."""
-        arrays = (self._slots, self._text, self._start, self._rows, self._after)
-        return sum(a.nbytes for a in arrays)
+        return self._slots.nbytes + self._text.nbytes + self._entries.nbytes
 
     def put(self, ids: pa.Array, rows: NDArray[np.integer]) -> int:
         """Insert ids, or give known ones another row; return how many were new.
@@ -220,9 +218,7 @@ class IdMap:
         self._reserve(len(ids), int(offsets[-1] - offsets[0]) if len(ids) else 0)
         values = np.ascontiguousarray(rows, np.int32)
         self._count = int(
-            _insert(
-                data, offsets, values, self._slots, self._text, self._start, self._rows, self._count
-            )
+            _insert(data, offsets, values, self._slots, self._text, self._entries, self._count)
         )
         self._dictionaries.clear()
         return self._count - before
@@ -239,7 +235,7 @@ class IdMap:
             return np.full(len(ids), UNKNOWN, np.int32)
         out = np.empty(len(ids), np.int32)
         data, offsets = _strings(ids)
-        known = (self._slots, self._text, self._start, self._rows, self._after)
+        known = (self._slots, self._text, self._entries)
         done, last = _follow(data, offsets, *known, self._previous, out)
         if done < len(ids):
             last = _lookup(data, offsets, *known, last, done, out)
@@ -265,12 +261,10 @@ class IdMap:
 
     def _reserve(self, more: int, more_bytes: int) -> None:
         need = self._count + more
-        if need > len(self._rows):
+        if need >= len(self._entries):
             size = max(need, self._count + self._count // 4)
-            self._rows = _resized(self._rows, size)
-            self._after = _resized(self._after, size)
-            self._start = _resized(self._start, size + 1)
-        used = int(self._start[self._count])
+            self._entries = _resized(self._entries, size + 1)
+        used = int(self._entries["start"][self._count])
         if used + more_bytes > len(self._text):
             self._text = _resized(self._text, max(used + more_bytes, used + used // 4))
         if len(self._text) > np.iinfo(np.uint32).max:
@@ -280,7 +274,7 @@ class IdMap:
             while need > _MAX_LOAD * slots:
                 slots *= 2
             self._slots = np.zeros(slots, np.uint64)
-            _rehash(self._slots, self._text, self._start, self._count)
+            _rehash(self._slots, self._text, self._entries, self._count)
 
 
 def _resized(array: NDArray[S], size: int) -> NDArray[S]:
