@@ -63,6 +63,23 @@ def test_no_serious_finding(console: Any, built: Path, path: str, role: str, siz
     assert findings(page, built) == []
 
 
+@pytest.mark.parametrize(("left_s", "shown"), [(30, "t-warn"), (-90, "t-over")])
+def test_a_limit_near_or_past_can_be_read_on_the_sign_button(
+    console: Any, built: Path, left_s: int, shown: str
+) -> None:
+    from tests.console.district import ahead
+    from tests.console.fakeapi import Fake
+
+    fake = Fake()
+    task = fake.district.alerts[0]["task"]
+    task["due"] |= {"at": ahead(seconds=left_s), "yellow_at": ahead(seconds=left_s - 600)}
+    _, page = console("/m", fake=fake, role="gridworker", size=PHONE)
+    page.wait_for_selector(f".foot .btn.pri .{shown}")
+    for theme in ("light", "dark"):
+        page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        assert findings(page, built, "color-contrast") == []
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_sign_in(console: Any, built: Path, lang: str) -> None:
     from tests.console.fakeapi import Fake
