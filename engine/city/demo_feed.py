@@ -68,6 +68,8 @@ class Feed:
         self._mqtt_port = mqtt_port
         self._mqtt: mqtt.Client | None = None
         self._under_way: dict[int, int] = {}
+        self._early: set[int] = set()
+        """Acknowledged before it was written down that they were sent."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._threads = [
@@ -146,15 +148,23 @@ class Feed:
         if self._mqtt is None:
             self._queue(body, rows)
             return
+        # Not under our lock: the client calls `_acknowledged` under its own, which it takes here, too.
+        mid = self._mqtt.publish("gridwarden/readings/demo", body, qos=1).mid
         with self._lock:
-            info = self._mqtt.publish("gridwarden/readings/demo", body, qos=1)
-            self._under_way[info.mid] = rows
+            if mid in self._early:
+                self._early.discard(mid)
+                self.sent += rows
+            else:
+                self._under_way[mid] = rows
 
     def _acknowledged(
         self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any
     ) -> None:
         with self._lock:
-            self.sent += self._under_way.pop(mid, 0)
+            if mid in self._under_way:
+                self.sent += self._under_way.pop(mid)
+            else:
+                self._early.add(mid)
 
     def _queue(self, body: bytes, rows: int) -> None:
         self._bodies.append(("/v1/readings", body, rows))

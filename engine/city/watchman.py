@@ -46,6 +46,9 @@ class WorkerMetrics(Collector):
         yield GaugeMetricFamily(
             "gridwarden_longest_turn_seconds", "Longest turn.", workshop.longest_turn_s
         )
+        yield GaugeMetricFamily(
+            "gridwarden_longest_loop_turn_seconds", "Of the event loop.", workshop.loop.longest_s
+        )
         yield GaugeMetricFamily("gridwarden_store_up", "1: reachable.", not workshop.store_problem)
         label = ["shard"]
         clock = GaugeMetricFamily("gridwarden_shard_clock_seconds", "Event time.", labels=label)

@@ -71,6 +71,7 @@ class AiokafkaWorker(ConsumerRebalanceListener):
         )
         await consumer.start()
         consumer.subscribe([self.topic], listener=self)
+        self.workshop.loop.start()
         try:
             await self._work(stop)
         finally:

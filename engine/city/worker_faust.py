@@ -108,6 +108,7 @@ class FaustWorker:
             await self.workshop.warm()
         self.app.finalize()
         await self.app.start()
+        self.workshop.loop.start()
         try:
             await self._work(stop)
         finally:

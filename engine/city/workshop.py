@@ -25,6 +25,7 @@ from engine.activation import ActivationError
 from engine.city.archive import archive_of
 from engine.city.district import District
 from engine.city.keeper import Capture, Keeper
+from engine.city.loop_watch import LoopWatch
 from engine.city.refused import RefusedRows
 from engine.city.wire import WireError
 from engine.intake import IntakeError
@@ -94,6 +95,7 @@ class Workshop:
         self.messages = 0
         self.busy_s = 0.0
         self.longest_turn_s = 0.0
+        self.loop = LoopWatch()
         self._peopled = set(district.routing.peopled)
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writer = ThreadPoolExecutor(1, "snapshots")
@@ -191,6 +193,8 @@ class Workshop:
 
     async def close(self) -> None:
         """Save all shards, so that whoever takes them need not repeat, and close the store."""
+        self.loop.stop()
+        log.info("loop_turns", longest_ms=round(self.loop.longest_s * 1e3, 1))
         # Two writers of one snapshot would share its temporary file.
         await asyncio.get_running_loop().run_in_executor(None, self._writer.shutdown)
         for bench in list(self.benches.values()):

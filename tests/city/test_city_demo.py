@@ -6,11 +6,15 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from threading import Lock, Thread
+from types import SimpleNamespace
 
 import pytest
 
 from engine.city.demo import CityDemo, empty
+from engine.city.demo_feed import Feed
 from engine.city.servers import Kafka, Mosquitto, Postgres, Redis
 from engine.simulate import Incident, TownConfig
 from engine.tasks import TaskState
@@ -78,3 +82,26 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
     with pytest.raises(FileExistsError, match="choose another --folder"):
         empty(tmp_path)
     assert (tmp_path / "mine").exists()
+
+
+def test_a_reading_may_be_acknowledged_while_it_is_still_being_sent() -> None:
+    """The client holds a lock of its own while it tells: ours must not be held while we send."""
+    feed = Feed.__new__(Feed)
+    feed._lock, feed._under_way, feed._early, feed._bodies = Lock(), {}, set(), deque()
+    feed.sent = 0
+    told: list[Thread] = []
+
+    class Client:
+        def publish(self, *_: object, **__: object) -> SimpleNamespace:
+            told.append(Thread(target=feed._acknowledged, args=(None, None, 7, None, None)))
+            told[-1].start()
+            told[-1].join(5)
+            assert not told[-1].is_alive(), "whoever acknowledges waits for whoever sends"
+            return SimpleNamespace(mid=7)
+
+    feed._mqtt = Client()  # type: ignore[assignment]
+    feed._publish(b"{}", 3)
+    assert (feed.sent, feed.waiting) == (3, 0)
+    feed._under_way[8] = 2
+    feed._acknowledged(None, None, 8, None, None)
+    assert (feed.sent, feed.waiting, feed._early) == (5, 0, set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,11 @@ class City:
         return {s: ref.state_hash for s, ref in found.items() if ref is not None}
 
 
+def plain(said: str) -> str:
+    """Return a log without colours."""
+    return re.sub(r"\x1b\[[\d;]*m", "", said)
+
+
 @pytest.fixture
 def city(
     request: pytest.FixtureRequest, kafka: Kafka, pg: Postgres, town: Path, tmp_path: Path
@@ -224,6 +230,11 @@ def test_workers_killed_under_load_say_what_one_calm_process_says(
     assert city.states() == golden_states
     tasks = [task.alert_id for task in city.store.tasks.list()]
     assert len(tasks) == len(set(tasks)) > 0
+    turns = [
+        float(ms) for ms in re.findall(r"longest_ms=\S*?([\d.]+)", plain(city.everything_said()))
+    ]
+    assert turns, "each worker that stopped says how long a turn of its event loop was"
+    assert max(turns) <= 50.0
 
 
 def test_a_zombie_and_a_third_worker_change_nothing(
