@@ -13,7 +13,9 @@ from engine.intake import growth, kernel
 from engine.intake.layout import (
     CLASS,
     HELD_LATE,
+    KIND,
     LATE,
+    LOOK,
     NEVER_NS,
     NO_TOKEN,
     READING,
@@ -34,7 +36,7 @@ from engine.intake.limits import (
 )
 
 if TYPE_CHECKING:
-    from engine.registry import Registry
+    from engine.registry import Meters, Registry
 
 SCHEMA = 1
 _FIRST_ROOM = 4096
@@ -126,7 +128,8 @@ class Intake:
         """Return the class table and set each meter's place in the state arrays."""
         meters = registry.meters
         classes = empty(CLASS, len(registry.classes))
-        self.place = np.zeros(len(meters), np.int32)
+        self.kinds, self.look = _kinds(meters)
+        self.place = self.look["place"]
         at = dict.fromkeys(("bits", "bit_tag", "ring", "ring_tag", "register", "buffer"), 0)
         skew_s, tick_s = self._ahead
         for i, key in enumerate(registry.classes):
@@ -223,8 +226,7 @@ class Intake:
         self._make_room()
         while True:
             done = kernel.apply(
-                c, meters.class_index, meters.class_row, self.place, meters.stamp_end,
-                meters.scale, meters.register_max, self.ring, self.ring_tags, self.bits,
+                c, self.kinds, self.look, meters.class_row, self.ring, self.ring_tags, self.bits,
                 self.bit_tags, self.registers, self.kept, self.last_ns,
                 self.last_value, self._late, self._settled, self._counts, first_open,
                 self._path, self._old, meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
@@ -416,7 +418,23 @@ class Intake:
     @property
     def nbytes(self) -> int:
         """Bytes of arrays held."""
-        return sum(getattr(self, name).nbytes for name in (*self._ARRAYS, "place"))
+        return sum(getattr(self, name).nbytes for name in (*self._ARRAYS, "look"))
+
+
+def _kinds(meters: Meters) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the kinds of meters that there are, and each meter's number among them."""
+    kind = np.zeros(len(meters), np.int64)
+    for column in (meters.class_index, meters.stamp_end, meters.scale, meters.register_max):
+        if (column == column[:1]).all():
+            continue
+        _, code = np.unique(column, return_inverse=True)
+        _, kind = np.unique(kind * (int(code.max(initial=0)) + 1) + code, return_inverse=True)
+    _, first = np.unique(kind, return_index=True)
+    kinds, look = empty(KIND, len(first)), empty(LOOK, len(meters))
+    kinds["class_index"], kinds["stamp_end"] = meters.class_index[first], meters.stamp_end[first]
+    kinds["scale"], kinds["maximum"] = meters.scale[first], meters.register_max[first]
+    look["kind"] = kind
+    return kinds, look
 
 
 def _enlarged(records: NDArray[Any], used: int, size: int) -> NDArray[Any]:

@@ -620,30 +620,26 @@ def same_stamp(
 
 @jit
 def apply(
-    classes, class_index, class_row, place, stamp_end, scale, maximum,
-    ring, ring_tags, bits, bit_tags, registers, kept, last_ns, last_value,
+    classes, kinds, look, class_row, ring, ring_tags, bits, bit_tags, registers, kept, last_ns, last_value,
     late, settled, counts, first_open, path, old,
     meter, ts_ns, value, arrival_ns, fault_in, token, status, fault, start,
 ):  # fmt: skip
     """Take rows from `start` on; return the first row not taken (room for amendments ran out)."""
     most = counts[2]
-    foreseen = len(meter) - FAR if len(place) else 0
+    foreseen = len(meter) - FAR if len(look) else 0
     for i in range(start, len(meter)):
         if counts[0] + most > len(late) or counts[1] + 2 > len(settled):
             return i
         if i < foreseen:
             # Without an order each row is a row of misses: ask for memory some rows ahead.
             k = max(meter[i + FAR], 0)
-            prefetch(place, k)
-            prefetch(class_index, k)
-            prefetch(scale, k)
-            prefetch(maximum, k)
+            prefetch(look, k)
             prefetch(last_ns, k)
             prefetch(last_value, k)
             k = max(meter[i + NEAR], 0)
-            at = place[k]
+            at = look[k].place
             if at >= 0:
-                c = classes[class_index[k]]
+                c = classes[kinds[look[k].kind].class_index]
                 b = c.buffer_at + (at - c.first_register) * c.buffer_len
                 prefetch(registers, at)
                 prefetch(kept, b)
@@ -660,16 +656,25 @@ def apply(
         if not np.isfinite(level):
             status[i], fault[i] = QUARANTINED, BAD_VALUE
             continue
-        ci = class_index[k]
+        kind = kinds[look[k].kind]
+        ci = kind.class_index
         c = classes[ci]
-        at = place[k]
+        at = look[k].place
         if at < 0:
             slot, s, f = put(
-                c, -1 - at, stamp_end[k], scale[k], ts_ns[i], level, first_open[ci], ring, ring_tags
+                c,
+                -1 - at,
+                kind.stamp_end,
+                kind.scale,
+                ts_ns[i],
+                level,
+                first_open[ci],
+                ring,
+                ring_tags,
             )
             if s == LATE:
                 s = put_late(
-                    c, ci, class_row[k], scale[k], slot, level, arrival_ns[i], first_open[ci],
+                    c, ci, class_row[k], kind.scale, slot, level, arrival_ns[i], first_open[ci],
                     bits, bit_tags, late, counts,
                 )  # fmt: skip
         else:
@@ -677,9 +682,10 @@ def apply(
             b = c.buffer_at + (at - c.first_register) * c.buffer_len
             stamp = ts_ns[i] // NS
             s, f = PROCESSED, OK
-            if not append(c, g, b, scale[k], maximum[k], stamp, level, first_open[ci], kept, path):
+            scale, maximum = kind.scale, kind.maximum
+            if not append(c, g, b, scale, maximum, stamp, level, first_open[ci], kept, path):
                 s, f = take_register(
-                    c, ci, class_row[k], g, b, scale[k], maximum[k], stamp, level,
+                    c, ci, class_row[k], g, b, scale, maximum, stamp, level,
                     arrival_ns[i], token[i], first_open[ci], kept, bits, bit_tags,
                     late, settled, counts, path, old,
                 )  # fmt: skip

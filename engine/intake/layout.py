@@ -46,6 +46,18 @@ CLASS = np.dtype(
 )
 """One row per meter class: what holds for all its meters, and where its state begins."""
 
+KIND = np.dtype(
+    [
+        ("class_index", np.int64),
+        ("scale", np.float64),
+        ("maximum", np.float64),  # of the register; 0 where unknown
+        ("stamp_end", np.int64),  # whether stamps are of the interval's end
+    ]
+)
+"""One row per kind of meter: few, so that what is asked of every row stays in the cache."""
+LOOK = np.dtype([("place", np.int32), ("kind", np.int32)])
+"""One row per meter: where its state lies, and its kind."""
+
 REGISTER = np.dtype(
     [
         ("first_top", np.float64),  # highest level up to the oldest reading kept
