@@ -109,7 +109,7 @@ def main() -> None:
         chromium = play.chromium.launch(executable_path=program, args=list(FLAGS))
         for language in LOCALES:
             phone = _page(chromium, site, "worker", language, PHONE)
-            phone.wait_for_selector("a[href^='/m/']")
+            phone.wait_for_selector(".card", timeout=WAIT_S * 1000)
             _keep(phone, "phone", language)
             phone.locator("a[href^='/m/t']").last.click()
             _keep(phone, "task", language)
