@@ -16,7 +16,7 @@ from engine.tasks import Action, Task, due, mark
 from rules.alerts import Level, State
 from rules.model import ContactStep, EscalationStep, Limits, Route
 from tests.engine.store_kit import DAY, GRID, HOUR, MINUTE, T0, Crash, change, crash_at, dump, quick
-from tests.engine.test_tasks import Town, city, desk, rule, town
+from tests.engine.tasks_kit import Town, city, desk, rule, town
 
 __all__ = ["city", "town"]  # fixtures
 
