@@ -356,6 +356,7 @@ def replay(
     """
     from engine.config import load
     from engine.replay import Replay, ReplayOptions
+    from engine.reporting import plain_name, write_replay_report
 
     many = readings if isinstance(readings, list | tuple) else (readings,)
     with tempfile.TemporaryDirectory(prefix="gridwarden-") as made:
@@ -377,12 +378,10 @@ def replay(
         run.on_progress = progress
         result = run.run()
         if report is not None:
-            from engine.reporting import write_replay_report
-
-            write_replay_report(str(report), run, result)
+            write_replay_report(str(report), run, result, command="engine.api.replay", made=made)
     return Replayed(
         lines=tuple(result.alerts),
-        rows={Path(name).stem if made in name else name: c for name, c in result.counts.items()},
+        rows={plain_name(name, made): c for name, c in result.counts.items()},
         budgets=result.budgets,
         seconds=result.seconds,
         kind=kind_of(many[0]) or "pandas",

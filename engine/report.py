@@ -21,6 +21,8 @@ from rules.alerts import AlertChange, Level, State
 __all__ = ["BudgetLine", "Curve", "ReplaySummary", "write_report"]
 
 NS = 1_000_000_000
+KEPT = 1.1
+"""A budget is called kept up to so many times what was asked; more, and chance may be all of it or not."""
 SHOWN = 400
 """Alerts on the page; the file of alerts has them all."""
 CURVES = 60
@@ -263,7 +265,8 @@ def _budgets(lines: Sequence[BudgetLine]) -> list[dict[str, Any]]:
         low = float(chi2.ppf(0.025, 2 * line.spent)) / 2 / years if line.spent else 0.0
         high = float(chi2.ppf(0.975, 2 * line.spent + 2)) / 2 / years
         top = 1.15 * max(line.asked, min(high, 4 * line.asked), realised)
-        state = "over" if low > line.asked else "few" if line.spent < 5 else "kept"
+        told = line.spent >= 5 and realised <= KEPT * line.asked
+        state = "over" if low > line.asked else "kept" if told else "few"
         rows.append(
             {
                 "line": line,

@@ -29,8 +29,20 @@ UNITS = {"electricity": "kWh / h", "water": "l / h", "gas": "l / h"}
 """What a curve is labelled with; a utility that nobody announced by its own name."""
 
 
-def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None:
-    """Write the report of a replay."""
+def write_replay_report(
+    path: str, replay: Replay, result: ReplayResult, *, command: str = "", made: str = ""
+) -> None:
+    """Write the report of a replay.
+
+    Parameters
+    ----------
+    path : str
+        The page.
+    command : str
+        What was called; default: the command line.
+    made : str
+        A folder of files that stand for tables of the caller: the page names them without it.
+    """
     registry = result.registry
     assert registry is not None
     readings = replay.options.readings
@@ -40,9 +52,12 @@ def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None
         for rule, use in result.budgets.items()
         if use.exposure_years
     ]
+    counts = {plain_name(name, made): c for name, c in result.counts.items()}
+    inputs = (*readings, replay.options.meters, replay.options.subjects)
+    named = next((f for f in inputs if f != "-" and not (made and f.startswith(made))), "")
     summary = ReplaySummary(
-        title=", ".join(Path(f).parent.name or f for f in readings[:1]),
-        counts=result.counts,
+        title=Path(named).absolute().parent.name or "Gridwarden",
+        counts=counts,
         alerts=result.alerts,
         from_ns=result.first_ns,
         to_ns=result.last_ns,
@@ -55,11 +70,20 @@ def write_replay_report(path: str, replay: Replay, result: ReplayResult) -> None
         budgets=budgets,
         curves=curves,
         timings=result.timings,
-        command=shlex.join(["gridwarden", *sys.argv[1:]]),
+        command=command or shlex.join(["gridwarden", *sys.argv[1:]]),
         simulated=any(a.get("simulated") for a in registry.subjects.attrs.distinct),
         place_names=replay.tree.names,
     )
     write_report(Path(path), summary)
+
+
+def plain_name(source: str, made: str) -> str:
+    """Return what a source is called; of one in the folder `made` the name without its path.
+
+    >>> plain_name("/tmp/x/readings-0.arrow", "/tmp/x")
+    'readings-0'
+    """
+    return Path(source).stem if made and source.startswith(made) else source
 
 
 def curves_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -161,6 +161,16 @@ class _Side:
     wrong: Wrong | None
 
 
+def _taken(
+    tapes: Sequence[Tape], mine: Sequence[BoolArray], blocks: Blocks
+) -> Iterator[tuple[Tape, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the tapes that have rows of this side, with those rows and the edges of the blocks."""
+    for tape, mask in zip(tapes, mine, strict=True):
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            yield tape, rows, blocks.of(tape)
+
+
 @dataclass(slots=True)
 class Fleet:
     """Subjects of one side with the cases to be found among them.
@@ -195,10 +205,7 @@ class Fleet:
     ) -> Fleet:
         """Return a fleet with `cases` planted in every subject, spread over the judged blocks."""
         sides = []
-        for tape, mask in zip(tapes, mine, strict=True):
-            rows, edges = np.flatnonzero(mask), blocks.of(tape)
-            if not len(rows):
-                continue
+        for tape, rows, edges in _taken(tapes, mine, blocks):
             judged = [*blocks.early_blocks, *blocks.late_blocks]
             each = -(-cases // len(judged))
             drawn = [
@@ -231,10 +238,7 @@ class Fleet:
     ) -> Fleet:
         """Return a fleet whose cases are what people have confirmed; the rest is false."""
         sides = []
-        for tape, mask in zip(tapes, mine, strict=True):
-            rows, edges = np.flatnonzero(mask), blocks.of(tape)
-            if not len(rows):
-                continue
+        for tape, rows, edges in _taken(tapes, mine, blocks):
             at = {tape.subjects[row]: i for i, row in enumerate(rows.tolist())}
             known = [x for x in labels if x.subject in at]
             first, step = tape.frame.first_slot, tape.interval_s

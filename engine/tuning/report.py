@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.tuning.search import QUARTERS
+from engine.tuning.search import OVERSPENT, QUARTERS
 
 if TYPE_CHECKING:
     from engine.tuning.run import Tuned
@@ -140,7 +140,9 @@ table{{border-collapse:collapse;font-size:13px}}td,th{{padding:.2rem .7rem;text-
 <p class="verdict">{html.escape(VERDICTS[tuned.verdict])}</p>
 {_gains_svg(tuned)}
 <pre>{html.escape(text(tuned))}</pre>
-<h2>Trials, best first</h2><table><tr><th>trial<th>mean wait, h{head}{rows}</table>
+<h2>Trials, best first</h2><table><tr><th>trial<th>objective, h{head}{rows}</table>
+<p>Objective: the mean wait on the homes and the time that were searched, made worse where false alerts came to
+more than {OVERSPENT:g} × the budget. The first trial is the rule as it is, if the ranges hold it.</p>
 <p>gridwarden {__version__}</p></html>
 """
     Path(path).write_text(page, encoding="utf-8")

@@ -27,6 +27,8 @@ SPAN = 4.0
 """Parameters without a range of their own are tried from a quarter to four times their value."""
 OVERSPENT = 1.2
 """False alerts beyond this share of what was asked cost as much as waiting."""
+LEAST_GAIN_H = 0.05
+"""A smaller gain is none, and no share of it can be told."""
 INTEGRAL_FROM = 10
 WORTHLESS = 0.02
 """A change of a parameter that brings less than this share of the gain is taken back."""
@@ -134,9 +136,9 @@ class Found:
 
     @property
     def kept(self) -> float:
-        """Share of the gain while searching that remained where nothing was seen."""
+        """Share of the gain while searching that remained where nothing was seen; NaN of none."""
         seen = self.gain_h.get("searched", 0.0)
-        return self.gain_h.get("unseen", 0.0) / seen if seen > 0 else math.nan
+        return self.gain_h.get("unseen", 0.0) / seen if seen >= LEAST_GAIN_H else math.nan
 
 
 @dataclass(slots=True)
