@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.base import NS
 from engine.alertbook import number
@@ -73,24 +74,34 @@ class Counterfactuals:
 
     def _sooner(self, meter: int, onset_s: int, amount: float) -> list[dict[str, Any]]:
         """Return use soon after the reading before the newest one, within the silence."""
-        intake, registry = self.shard.intake, self.shard.registry
-        at = int(intake.place[meter])
-        c, register = intake.classes[registry.meters.class_index[meter]], intake.registers[at]
-        first = int(c["buffer_at"]) + (at - int(c["first_register"])) * int(c["buffer_len"])
-        kept = intake.kept[first : first + int(register["count"])]
+        kept = self._kept(meter)
         if len(kept) < 2:
             return self._use(meter, onset_s + 3600, onset_s + 7200, amount)
         before = int(kept["stamp"][-2])
         # At once, before an hour without use is over; but not in the one in which life was last seen.
         used_s = max(before, onset_s + 3600) + 20
         level = float(kept["level"][-2])
-        more = level + amount / float(registry.meters.scale[meter])
+        more = level + amount / float(self.shard.registry.meters.scale[meter])
         return [
             self._reading(meter, used_s - 10, level),
             self._reading(meter, used_s, more),
             # The hour is known to the end: behind it the register gives back what it was told.
             self._reading(meter, used_s // 3600 * 3600 + 3601, more),
         ]
+
+    def _kept(self, meter: int) -> NDArray[Any]:
+        """Return the readings that a register's open slots still need, oldest first."""
+        intake = self.shard.intake
+        at = int(intake.place[meter])
+        c = intake.classes[self.shard.registry.meters.class_index[meter]]
+        first = int(c["buffer_at"]) + (at - int(c["first_register"])) * int(c["buffer_len"])
+        return intake.kept[first : first + int(intake.registers[at]["count"])]
+
+    def _level(self, meter: int, at_s: int) -> float:
+        """Return what a register stood at; what it told afterwards was not known then."""
+        kept = self._kept(meter)
+        before = kept["level"][kept["stamp"] <= at_s]
+        return float(before[-1] if len(before) else self.shard.intake.last_value[meter])
 
     def _plainest(self, watch: Watch, row: int) -> int | None:
         """Return the meter whose use can be told otherwise by the fewest readings.
@@ -146,7 +157,7 @@ class Counterfactuals:
         key = self.shard.registry.classes[int(meters.class_index[meter])]
         scale = float(meters.scale[meter])
         if meters.register[meter]:
-            level = float(self.shard.intake.last_value[meter])
+            level = self._level(meter, start_s)
             # The last one tells that the hour is over, where the meter's own reading of its end
             # was on its way for longer than the slot waits.
             return [

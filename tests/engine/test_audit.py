@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from engine.audit import AuditError, audit
 from engine.config import Config
+from engine.counterfactual import Counterfactuals
+from engine.outcomes import STRETCH_S
 from engine.replay import Replay, ReplayOptions, ReplayResult, manifest_path
 from engine.simulate import Incident, Rates, Town, TownConfig
 
@@ -104,3 +109,58 @@ def test_changed_inputs_and_missing_manifests_are_found(
     alone.write_text("", encoding="utf-8")
     with pytest.raises(AuditError, match="manifest"):
         audit(alone)
+
+
+def _street_of_one(folder: Path) -> ReplayOptions:
+    """A home whose register is read twice an hour and drips a litre; from day 30 on that is all."""
+    start = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
+    rows, level = ["meter_id,ts,value"], 1000
+    for hour in range(32 * 24):
+        at = start + dt.timedelta(hours=hour)
+        level += 12 if hour % 24 in (7, 8, 12, 13, 18, 19, 21) and hour < 30 * 24 + 9 else 1
+        for minute in (28, 44):
+            rows.append(f"w,{at + dt.timedelta(minutes=minute):%Y-%m-%dT%H:%M:%SZ},{level}")
+    (folder / "readings.csv").write_text("\n".join(rows) + "\n")
+    (folder / "meters.csv").write_text(
+        "meter_id,subject_id,utility,kind,unit,interval_s,multiplier,stamp\n"
+        "w,home,water,register,l,3600,1,end\n"
+    )
+    (folder / "subjects.csv").write_text(
+        "subject_id,kind,place,timezone,attrs\nhome,elderly_alone,330199001001001,UTC,{}\n"
+    )
+    return ReplayOptions(
+        readings=(str(folder / "readings.csv"),),
+        meters=str(folder / "meters.csv"),
+        subjects=str(folder / "subjects.csv"),
+        alerts=str(folder / "alerts.ndjson"),
+    )
+
+
+def test_a_register_stood_at_what_it_told_before_the_hour_not_after(tmp_path: Path) -> None:
+    """What it told while the slot waited was not known then; it pushed the hour's edge out."""
+    done = Replay(_street_of_one(tmp_path), Config(), keep=True).run()
+    assert "elderly-silence" in {line.rule for line in done.alerts}
+    result = audit(tmp_path / "alerts.ndjson")
+    assert result.findings == []
+    assert result.proven > 0
+
+
+@pytest.mark.parametrize(("weeks", "reaches_d"), [(2, 14), (23, 60)])
+def test_an_absence_that_explains_a_long_decline_is_one_that_is_believed(
+    weeks: int, reaches_d: int
+) -> None:
+    """Longer than 120 days none is: one that began with the decline would have ended before it told."""
+    day_ns = 86_400 * 10**9
+    tip_ns = 20_000 * day_ns
+    raised: Any = SimpleNamespace(
+        row=0, tip_ns=tip_ns, life=SimpleNamespace(onset_ns=tip_ns - weeks * 7 * day_ns)
+    )
+    watch: Any = SimpleNamespace(rule=SimpleNamespace(subjects=SimpleNamespace(grain="subject")))
+    around = SimpleNamespace(subject=lambda *_: {"id": "home", "place": "330199001001001"})
+    shard: Any = SimpleNamespace(around=around)
+    (told,) = Counterfactuals(shard)._absence(watch, raised)
+    start, end = (dt.datetime.fromisoformat(told["attrs"][k]) for k in ("from", "to"))
+    tip = dt.datetime.fromtimestamp(tip_ns // 10**9, dt.UTC)
+    assert start <= tip - dt.timedelta(days=reaches_d)
+    assert end > tip
+    assert end - start <= dt.timedelta(seconds=STRETCH_S)
