@@ -36,6 +36,7 @@ PACKAGES = ("numpy", "numba", "scipy", "pyarrow", "river", "polars", "pandas", "
 HEAVY = frozenset(
     {
         "homes",
+        "practice",
         "plants",
         "slow",
         "throughput",
@@ -50,6 +51,7 @@ HEAVY = frozenset(
 """Run last: they take long."""
 SHORTER: Mapping[str, tuple[str, ...]] = {
     "homes": ("--cases", "4"),
+    "practice": ("--cross-validate", "--river", "--cases", "4"),
     "recovery": ("--kills", "20"),
     "slow": ("--homes", "12"),
     "soak": ("--days", "10"),

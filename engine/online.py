@@ -6,6 +6,7 @@ The other way round, a river model as a detector, is ``river:<class>`` by name, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,11 @@ class Online(AnomalyDetector):
         self._next = self._step(x, learn=True)
 
     def _step(self, x: dict[str, Any], learn: bool = False) -> Any:
+        if not isinstance(x, Mapping):
+            raise DetectorError(
+                f"{self._made.name}: got {x!r}; readings are dicts, as river's are: "
+                '{"value": 0.3}'
+            )
         slot = self._slot(x["ts"]) if "ts" in x else self._next
         if slot < self._next:
             raise DetectorError(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -198,12 +199,17 @@ def alerts_at(signals: Signals, line: int) -> int:
 
 
 def main() -> None:
-    """Print the figures as JSON."""
+    """Print the figures, and write them as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    data = Path(os.environ.get("GRIDWARDEN_DATA", "../shared/data"))
+    parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--firms", type=int, default=300)
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    print(json.dumps(bench(args.data, args.firms), indent=1))
+    figures = json.dumps(bench(args.data, args.firms), indent=1)
+    print(figures)
+    if args.json:
+        args.json.write_text(figures + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

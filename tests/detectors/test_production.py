@@ -112,7 +112,7 @@ def test_ledger_adds_up_to_the_evidence() -> None:
             assert told.total == pytest.approx(best, abs=1e-4)
             checked += 1
     assert checked > 3
-    assert facts["ledger_vehicles"][0] == pytest.approx(1.5 / np.log(10))
+    assert facts["ledger_vehicles"][0] == pytest.approx(1.35 / np.log(10))
     assert told.leading(2)[0][0] in ("level", "vehicles")
     assert facts["quiet_kw"][0] > facts["usual_kw"][0]
 
@@ -212,7 +212,7 @@ def test_wrong_slot_length_says_what_is_wanted() -> None:
         Production(1, interval_s=1000)
 
 
-LORRIES = [("hazmat in", 1.5), ("hazmat out", 0.8), ("goods in", 0.4), ("goods out", 0.4)]
+LORRIES = [("hazmat in", 1.35), ("hazmat out", 0.7), ("goods in", 0.35), ("goods out", 0.35)]
 """What the first of its kind is worth, nats; in the order of the codes, from 1."""
 
 
@@ -278,7 +278,7 @@ def test_a_lorry_that_comes_every_night_says_nothing_in_the_end() -> None:
         detector.inform("vehicle", np.arange(1), moment, moment, np.array([1], np.float32))
         scores = detector.state["real"][0, layout.VISITOR_SCORE :][: layout.VISITORS]
         worth.append(scores.max())
-    assert worth[0] == pytest.approx(1.5)
+    assert worth[0] == pytest.approx(1.35)
     newest = detector.state["whole"][0, layout.VISITOR_MINUTE :][: layout.VISITORS].argmax()
     assert scores[newest] < 0.7
 
@@ -287,12 +287,12 @@ def test_a_lorry_that_comes_every_night_says_nothing_in_the_end() -> None:
     ("visits", "worth"),
     [
         ([], 0.0),
-        ([(21, 1)], 1.5),  # arrived an hour before the load began
+        ([(21, 1)], 1.35),  # arrived an hour before the load began
         ([(21, 2)], np.log(0.75)),  # left before it: its arrival would have told, this does not
-        ([(22.5, 2)], 0.8),
+        ([(22.5, 2)], 0.7),
         ([(12, 1)], np.log(0.75)),  # somebody comes at times, but nobody came for this
         ([(12, 3)], 0.0),  # of hazmat nothing is known: no gate, or none that tells
-        ([(21, 3)], 0.4),
+        ([(21, 3)], 0.35),
     ],
 )
 def test_what_lorries_say_of_a_run(visits: list[tuple[float, int]], worth: float) -> None:

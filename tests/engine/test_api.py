@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,12 @@ def frames(town: dict[str, Path]) -> dict[str, pd.DataFrame]:
     for name in ("readings", "events", "meters", "subjects"):
         kept[name] = pd.read_csv(town[name], dtype={"place": str})
     return kept
+
+
+def test_online_says_what_a_reading_is() -> None:
+    reading: Any = 0.3
+    with pytest.raises(DetectorError, match="readings are dicts"):
+        Online("seasonal").learn_one(reading)
 
 
 def test_replay_of_frames_gives_the_bytes_of_the_files(town: dict[str, Path]) -> None:
