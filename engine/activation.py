@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from connectors.records import Activation
+from engine.build import BuildError
 from engine.heard import Heard
 from engine.library import with_budgets
 from engine.links import Moves, rows_in
-from engine.repricing import promised_otherwise
+from engine.repricing import promised_otherwise, reducers_of
 from engine.watch import Raised, Watch
 from rules.compile import Decision
 from rules.lifecycle import Change, Kind, Life
@@ -37,7 +38,8 @@ def rules_of(record: Activation) -> RuleSet:
     Raises
     ------
     ActivationError
-        If this program reads them as another version than the one that was activated.
+        If this program reads them as another version than the one that was activated, or cannot
+        build them.
     """
     return _loaded(
         record.version,
@@ -56,6 +58,10 @@ def _loaded(
             f"rules {version}: this program reads them as version {found.version}; start the "
             "program that activated them, or activate them anew"
         )
+    try:
+        reducers_of(found)
+    except BuildError as error:
+        raise ActivationError(f"rules {version}: {error}") from None
     return found
 
 

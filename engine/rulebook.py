@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.records import Activation
 from engine import library
+from engine.activation import ActivationError, rules_of
 from engine.config import Config
 from engine.library import LibraryError
 from rules.loader import load
@@ -72,7 +73,8 @@ class RuleBook:
             if library.rule_files(self.config.rules.path) == self._seen:
                 return None
             record = self.of_files()
-        except (RuleErrors, LibraryError) as error:
+            rules_of(record)
+        except (RuleErrors, LibraryError, ActivationError) as error:
             self.problem = str(error)
             return Changed(problem=self.problem)
         self.problem = None

@@ -19,11 +19,9 @@ from sqlalchemy import Connection
 from connectors.records import Activation
 from detectors.base import NS
 from engine.activation import ActivationError, rules_of
-from engine.build import BuildError
 from engine.city.gateway import Gateway
 from engine.city.packer import LogError
 from engine.library import LibraryError
-from engine.repricing import reducers_of
 from engine.rulebook import RuleBook
 from engine.store import Store
 from engine.store.access import FencedError, Lease, fence
@@ -174,8 +172,8 @@ class RulesSource:
     def _problem(record: Activation) -> str | None:
         """Return why shards could not take up some rules; None if they can."""
         try:
-            reducers_of(rules_of(record))
-        except (RuleErrors, LibraryError, ActivationError, BuildError) as error:
+            rules_of(record)
+        except (RuleErrors, LibraryError, ActivationError) as error:
             return str(error)
         return None
 

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Producer
 from paho.mqtt.enums import CallbackAPIVersion
 
-from connectors.records import Event
+from connectors.records import Event, Tick
 from engine.city import wire
 from engine.city.district import District
 from engine.city.gateway import Gateway
@@ -135,6 +135,28 @@ def test_every_format_is_packed_and_what_is_wrong_is_quarantined(
         ("bad_time", meters[0], "http:meters-ltd"),
     }
     assert sum(len(log) for log in logs) >= 4 + 4 + 1  # ticks in every log, the event in some
+
+
+def test_broken_clocks_are_refused_and_move_nobodys_time(
+    kafka: Kafka, town: Path, meters: list[str], tmp_path: Path
+) -> None:
+    """Readings of 1970, of 2106, of tomorrow: quarantined with their reason, beside good ones."""
+    now = datetime.fromtimestamp(wall() / 1e9, UTC)
+    ahead = (now + timedelta(days=1)).isoformat()
+    stamps = ["1970-01-01T00:00:00Z", "2106-02-07T06:28:15Z", ahead]
+    wrong = [{**reading(meters[0], 1), "ts": ts} for ts in stamps]
+    good = [reading(m, 2) for m in meters]
+
+    async def work(client: httpx.AsyncClient, _gateway: Gateway) -> list[httpx.Response]:
+        return [await client.post("/v1/readings", headers=KEY, json=[*wrong, *good])]
+
+    (answer,), logs, refused = pushed(kafka, town, tmp_path, work)
+    assert answer.json()["reasons"] == {"time_out_of_range": 2, "clock_ahead": 1}
+    assert sorted(running.readings(logs)) == as_rows(good)
+    assert {row["ts"] for row in refused} == set(stamps)
+    ticks = [r.arrival_ns for log in logs for m in log if isinstance(r := wire.unpack(m), Tick)]
+    assert ticks
+    assert all(abs(datetime.fromtimestamp(t / 1e9, UTC) - now) < timedelta(hours=1) for t in ticks)
 
 
 def test_garbage_huge_slow_and_wrong_keys_are_refused_and_cost_nothing(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.records import Activation
+from engine.build import BuildError
 from engine.city import wire
 from engine.city.district import District
 from engine.city.gateway import Clock
@@ -18,6 +19,7 @@ from engine.config import Config
 from engine.store import Store
 from engine.store.access import FencedError
 from engine.store.activations import Announced
+from rules.loader import load
 from tests.city import kit, rules_kit
 from tests.city.test_rules_live import approve
 from tests.engine import live_town
@@ -156,6 +158,23 @@ def test_a_version_that_cannot_be_read_is_refused_told_once_and_holds_up_nobody(
     assert list(source.refused) == [bad.version]
 
 
+def test_rules_that_cannot_be_built_are_refused_before_they_are_in_any_log(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget that its detector cannot keep, say: it would have stopped every shard."""
+
+    def fails(_: object) -> None:
+        raise BuildError("ships no prior_rate")
+
+    monkeypatch.setattr("engine.activation.reducers_of", fails)
+    wanted = rules_kit.version(("没有任何", "没有丝毫"))
+    approve(gateways.store, wanted, NOW_NS)
+    source = gateways.source("first")
+    assert not asyncio.run(source.look())
+    assert "prior_rate" in source.refused[wanted.version]
+    assert not any(gateways.logs)
+
+
 def test_files_that_change_are_taken_up_and_bad_ones_refused(town: Path, tmp_path: Path) -> None:
     folder = tmp_path / "rules"
     folder.mkdir()
@@ -177,8 +196,6 @@ def test_files_that_change_are_taken_up_and_bad_ones_refused(town: Path, tmp_pat
     assert not asyncio.run(again.look())
     # Approved meanwhile: a restart does not undo it with the files.
     wanted = Activation("", {"a.yaml": text.replace("没有任何", "没有半点")}, "", 0, {})
-    from rules.loader import load
-
     version = load(dict(wanted.rules_yaml)).version
     approve(store, Activation(version, wanted.rules_yaml, "", 0, {}), NOW_NS)
     assert asyncio.run(again.look())
