@@ -44,6 +44,11 @@ _WORDS: dict[str, tuple[str, str]] = {
         "“实际”按到了该报时刻的次数计，包括因登记情况或别的预警而没有发出的。",
         "realised: moments that came, also those that a registered reason or another alert held back.",
     ),
+    "unreached": (
+        "有 {homes:,} 户在某些醒着的时段里，静默再久也不会预警，见 {path}：请安排电话问候。",
+        "{homes:,} homes have waking hours whose silences would never come to an alert: {path}, for a "
+        "telephone call.",
+    ),
     "done": (
         "共 {rows:,} 行，{seconds:.1f} 秒，每秒 {rate:,.0f} 行。",
         "{rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s.",

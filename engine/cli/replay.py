@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from engine.replay import ReplayResult
+    from engine.replay import Replay, ReplayResult
 
 
 def budgets(
@@ -89,6 +89,12 @@ def moment(_context: click.Context, _parameter: click.Parameter, given: str | No
     "--quarantine", metavar="OUT", help="Refused rows with their reasons; can be fed again."
 )
 @click.option(
+    "--unreached",
+    metavar="OUT",
+    help="Homes, as CSV, with waking hours whose silences would never come to an alert: somebody "
+    "is to call them.",
+)
+@click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="Configuration file."
 )
 @click.option(
@@ -116,6 +122,7 @@ def replay(
     report: str | None,
     store: str | None,
     quarantine: str | None,
+    unreached: str | None,
     config_file: Path | None,
     block_rows: int | None,
     stop_after_rows: int | None,
@@ -129,7 +136,8 @@ def replay(
     _check_outputs(
         {"--readings": readings, "--events": events, "--meters": (meters,)}
         | {"--subjects": (subjects,), "--places": (places,), "--workers": (workers,)},
-        {"--alerts": alerts, "--report": report, "--quarantine": quarantine},
+        {"--alerts": alerts, "--report": report, "--quarantine": quarantine}
+        | {"--unreached": unreached},
     )
     from connectors.progress import Progress
     from engine.config import load
@@ -173,6 +181,8 @@ def replay(
 
         with writing(report):
             write_replay_report(report, run, result)
+    if unreached:
+        _tell_unreached(unreached, run)
     if result.problems:
         for problem in result.problems:
             click.echo(f"gridwarden: {problem}", err=True)
@@ -218,6 +228,18 @@ def _say_where(quarantine: str | None, result: ReplayResult) -> None:
         click.echo(say("quarantine_how", rows=refused), err=True)
     else:
         click.echo(say("quarantine_where", rows=refused, path=quarantine), err=True)
+
+
+def _tell_unreached(path: str, run: Replay) -> None:
+    """Write whose silences no alert would tell of at the end, and say how many they are."""
+    from engine.language import say
+    from engine.reach import unreached, write_unreached
+    from engine.sinks import writing
+
+    found = [home for shard in run.host.shards for home in unreached(shard)]
+    with writing(path):
+        write_unreached(path, found)
+    click.echo(say("unreached", homes=len(found), path=path), err=True)
 
 
 def names_seen(result: ReplayResult) -> set[str]:
