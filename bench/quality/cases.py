@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from connectors.sources import ReadingSource
 from connectors.zones import zone_changes
 from engine.config import Config
 from engine.inputs import directory_of, load_registry
+from engine.simulate import Town, TownConfig
 
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
@@ -35,6 +37,12 @@ REMEMBERED_D = 90
 WAKING_H = (7, 20)
 SETS = ("homes_water", "homes_power")
 _ZONES = {"homes_water": "Europe/Madrid", "homes_power": "Australia/Brisbane"}
+SIMULATED = "simulated"
+TOWN = TownConfig(
+    elderly=40, homes=0, rentals=0, vacant=0, plants=0, closed_plants=0, sensors=0, gas_share=0.0,
+    register_share=0.0, electricity_interval_s=3600, feeds=False, weather=False,
+)  # fmt: skip
+"""Elderly people with a water register each, who visit, fall ill and holiday as the simulator does."""
 _TABLES = {
     "meters": "meter_id subject_id utility kind unit interval_s multiplier stamp",
     "subjects": "subject_id kind place timezone attrs",
@@ -100,8 +108,16 @@ class Home:
 
 
 def load_homes(name: str) -> list[Home]:
-    """Return the homes of a set, with UTC stamps."""
-    folder = data_folder() / name
+    """Return the homes of a set, with UTC stamps; `simulated`: of a town made for it."""
+    if name != SIMULATED:
+        return _homes_in(data_folder() / name, _ZONES[name])
+    with tempfile.TemporaryDirectory() as folder:
+        Town(TOWN).generate(days=240, seed=11).write(Path(folder))
+        homes = _homes_in(Path(folder), TOWN.timezone)
+    return [home for home in homes if home.meter_id.startswith("elder-") and home.register]
+
+
+def _homes_in(folder: Path, zone: str) -> list[Home]:
     registry = load_registry(str(folder / "meters.csv"), str(folder / "subjects.csv"), Config())
     source = ReadingSource(str(folder / "readings.csv.gz"), directory_of(registry))
     parts = []
@@ -120,7 +136,7 @@ def load_homes(name: str) -> list[Home]:
                 ts[mine],
                 value[mine],
                 bool(registry.meters.register[row]),
-                _ZONES[name],
+                zone,
             )
         )
     return homes

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.quality import homes_river, homes_train
+from bench.quality.cases import SIMULATED
 from bench.quality.homes_train import folds, frame, signs_of_life, train
 from bench.quality.hours import BURN_IN_H, HOUR_S, Hours, load
 from detectors import inactivity_kernels as kernels
@@ -387,7 +388,13 @@ def river_models(done: Sequence[Run], budgets: Sequence[float]) -> Iterator[tupl
             yield f"{name}, at {budget:g}", Figures(visits, delays, _weights(homes))
 
 
-def table(cases: int, cross_validate: bool, river: bool = False) -> list[dict[str, Any]]:
+REAL = ("homes_water", "homes_power")
+BUDGETS = {REAL[0]: (52, 33.6, 24, 12.4, 12, 6), REAL[1]: (52, 24, 12), SIMULATED: (24, 12)}
+
+
+def table(
+    cases: int, cross_validate: bool, river: bool = False, chosen: Sequence[str] = tuple(BUDGETS)
+) -> list[dict[str, Any]]:
     """Return all figures as rows."""
     rows: list[dict[str, Any]] = []
 
@@ -403,12 +410,11 @@ def table(cases: int, cross_validate: bool, river: bool = False) -> list[dict[st
             flush=True,
         )
 
-    sets = [load("homes_water"), load("homes_power")]
-    for done, budgets in zip(
-        runs(sets, cases, False, cross_validate),
-        ((52, 33.6, 24, 12.4, 12, 6), (52, 24, 12)),
-        strict=True,
-    ):
+    real = [load(name) for name in REAL] if set(chosen) & set(REAL) else []
+    done_of = dict(zip(REAL, runs(real, cases, False, cross_validate), strict=False))
+    if SIMULATED in chosen:  # weights are taught by real homes alone
+        (done_of[SIMULATED],) = runs([load(SIMULATED)], cases, False, False)
+    for done, budgets in ((done_of[name], BUDGETS[name]) for name in BUDGETS if name in chosen):
         name = done[0].hours.name
         asked = list(budgets)
         for hours in (12, 24):
@@ -421,7 +427,7 @@ def table(cases: int, cross_validate: bool, river: bool = False) -> list[dict[st
         if river:
             for method, figures in river_models(done, asked[-2:]):
                 add(name, method, figures)
-    for done in runs(sets[:1], cases, True, cross_validate):
+    for done in runs(real[:1], cases, True, cross_validate) if REAL[0] in chosen else ():
         add("homes_water, declared", "inactivity, budget 3.65", at_budget(done, 3.65))
     return rows
 
@@ -434,9 +440,10 @@ def main(argv: list[str] | None = None) -> int:
                         help="judge homes by weights they did not teach (two folds)")  # fmt: skip
     parser.add_argument("--river", action="store_true",
                         help="models of river too, at the visits of the plain rules")  # fmt: skip
+    parser.add_argument("--set", action="append", choices=tuple(BUDGETS), help="default: all")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    rows = table(args.cases, args.cross_validate, args.river)
+    rows = table(args.cases, args.cross_validate, args.river, args.set or tuple(BUDGETS))
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0

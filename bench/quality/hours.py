@@ -20,8 +20,7 @@ from engine.intake.limits import LIMITS, LONGEST_GAP_S, LOW_READINGS
 HOUR_S = 3600
 BURN_IN_H = 28 * 24
 YEAR_H = 365 * 24
-_ZONES = {"homes_water": "Europe/Madrid", "homes_power": "Australia/Brisbane"}
-CHANNEL = {"homes_water": 1, "homes_power": 0}
+CHANNEL = {"homes_water": 1, "homes_power": 0, "simulated": 1}
 
 assert int(Fault.OK) == 0
 
@@ -70,7 +69,7 @@ class Hours:
 
 
 def load(name: str) -> Hours:
-    """Read one of the sets ``homes_water`` and ``homes_power``."""
+    """Read one of the sets ``homes_water``, ``homes_power`` and ``simulated``."""
     homes = load_homes(name)
     first = min(int(h.ts_ns[0]) for h in homes) // 10**9 // HOUR_S
     last = max(int(h.ts_ns[-1]) for h in homes) // 10**9 // HOUR_S + 1
@@ -81,7 +80,7 @@ def load(name: str) -> Hours:
         fill = _register if home.register else _interval
         fill(home, first, values[:, i], known[:, i])
     finite = np.isfinite(values)
-    hour, day = _local(first, slots, _ZONES[name])
+    hour, day = _local(first, slots, homes[0].zone)
     return Hours(
         name=name,
         channel=CHANNEL[name],
