@@ -17,8 +17,8 @@ from markupsafe import Markup, escape
 from connectors.records import Status
 from engine.compare import Pair, Raised
 from engine.dryrun import Draft, DryRun
-from engine.language import language, pick
-from engine.report_charts import Curve, glyph, load_curve, svg
+from engine.language import Language, language, pick
+from engine.report_charts import Curve, glyph, load_curve, spoken_until, svg
 from rules.alerts import stamp
 
 NS = 1_000_000_000
@@ -225,7 +225,12 @@ def as_text(run: DryRun, shown: int = 40) -> str:
 # -- the page ---------------------------------------------------------------------------------
 
 
-def render(run: DryRun, curves: Mapping[str, Curve], names: Mapping[str, str] | None = None) -> str:
+def render(
+    run: DryRun,
+    curves: Mapping[str, Curve],
+    names: Mapping[str, str] | None = None,
+    opens_in: Language | None = None,
+) -> str:
     """Return the page: self-contained, no script, both languages.
 
     Parameters
@@ -234,12 +239,15 @@ def render(run: DryRun, curves: Mapping[str, Curve], names: Mapping[str, str] | 
         Load curves by alert id.
     names : mapping of str to str, optional
         Names of places and workers by id.
+    opens_in : {"zh", "en"}, optional
+        Language at first; default: :func:`engine.language.language`. The reader may change it.
     """
     zone = ZoneInfo(run.zone)
     changed = run.comparison.changed
     moved = [abs(p.moved_s) for p in run.comparison.earlier]
     return _template().render(
         css=svg(_read("report.css") + _read("dryrun.css")),
+        language=opens_in or language(),
         run=run,
         period=f"{_local(run.first_ns, zone):%Y-%m-%d} … {_local(run.last_ns, zone):%Y-%m-%d}",
         kinds=[(k, *KINDS[k], len(getattr(run.comparison, k))) for k in KINDS],
@@ -282,7 +290,8 @@ def _rows(
         curve = curves.get(one.alert_id)
         chart = svg("")
         if curve is not None:
-            chart = load_curve(curve, zone, one.level, one.onset_ns, one.raised_ns, str(i))
+            until_ns = spoken_until(one.first.facts, one.raised_ns)
+            chart = load_curve(curve, zone, one.level, one.onset_ns, until_ns, str(i))
         rows.append(
             {
                 "kind": kind,
@@ -308,19 +317,22 @@ def _bars(run: DryRun, names: Mapping[str, str] | None) -> Markup:
     if not extras:
         return svg("")
     top = max(max(abs(e) for e, _ in extras), 1e-9)
-    step = min(22.0, 420 / len(extras))
+    # The widest label is "+9.7e-05" or "-0.00012": cut, a plus would read as a minus.
+    left = 72
+    step = min(22.0, 396 / len(extras))
     zero, half = 110.0, 90.0
     bars = [
-        f'<path class="ax" d="M44 {zero - half:.0f}H470M44 {zero:.0f}H470M44 {zero + half:.0f}H470"/>'
+        f'<path class="ax" d="M{left} {zero - half:.0f}H470M{left} {zero:.0f}H470'
+        f'M{left} {zero + half:.0f}H470"/>'
     ]
     for y, value in ((zero - half, top), (zero, 0.0), (zero + half, -top)):
-        bars.append(f'<text x="38" y="{y + 4:.0f}" text-anchor="end">{value:+.2g}</text>')
+        bars.append(f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{value:+.2g}</text>')
     for i, (extra, worker) in enumerate(extras):
         height = half * abs(extra) / top
         y = zero - height if extra > 0 else zero
         kind = "more" if extra > 0 else "less"
         bars.append(
-            f'<rect class="{kind}" x="{46 + i * step:.1f}" y="{y:.1f}" width="{step - 1.2:.1f}" '
+            f'<rect class="{kind}" x="{left + 2 + i * step:.1f}" y="{y:.1f}" width="{step - 1.2:.1f}" '
             f'height="{max(height, 0.8):.1f}"><title>{escape(names_of(worker, names))} {extra:+.3f}'
             "</title></rect>"
         )

@@ -117,12 +117,16 @@ class Host:
     def feed(self, record: LogRecord) -> None:
         """Take the next record of the log."""
         if isinstance(record, ReadingBlock):
+            if self.first_ns is None and len(record.arrival_ns):
+                self.first_ns = int(record.arrival_ns[0])
             for start, stop in spans(record.arrival_ns, DAY_NS):
                 self._enter_day(int(record.arrival_ns[start]) // DAY_NS)
                 self._readings(record.slice(start, stop))
         elif isinstance(record, Activation) and self.clock_ns is None:
             self._activate(record)  # the rules of the first start: no time has passed yet
         else:
+            if self.first_ns is None:
+                self.first_ns = record.arrival_ns
             self._enter_day(record.arrival_ns // DAY_NS)
             self.clock_ns = record.arrival_ns
             if isinstance(record, Event):
@@ -270,7 +274,6 @@ class Host:
         """Close the event-days before `day` and publish their prices."""
         if self.day is None:
             self.day = day
-            self.first_ns = day * DAY_NS
         while self.day < day:
             start_ns = (self.day + 1) * DAY_NS
             self._broadcast(Tick(start_ns))

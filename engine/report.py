@@ -15,7 +15,16 @@ from zoneinfo import ZoneInfo
 import jinja2
 
 from connectors.records import Counts, Status
-from engine.report_charts import Curve, budget_row, glyph, load_curve, svg, weekly_bars
+from engine.language import Language, language
+from engine.report_charts import (
+    Curve,
+    budget_row,
+    glyph,
+    load_curve,
+    spoken_until,
+    svg,
+    weekly_bars,
+)
 from rules.alerts import AlertChange, Level, State
 
 __all__ = ["BudgetLine", "Curve", "ReplaySummary", "write_report"]
@@ -88,6 +97,8 @@ class ReplaySummary:
     simulated : bool
         Show that (some) data are invented.
     place_names : mapping of place code → name
+    language : {"zh", "en"}, optional
+        In which the page opens; default: :func:`engine.language.language`. The reader may change it.
     """
 
     title: str
@@ -107,6 +118,7 @@ class ReplaySummary:
     command: str = ""
     simulated: bool = False
     place_names: Mapping[str, str] = field(default_factory=dict)
+    language: Language | None = None
 
 
 def write_report(path: Path, summary: ReplaySummary) -> None:
@@ -128,6 +140,7 @@ def render(summary: ReplaySummary) -> str:
     return _template().render(
         s=summary,
         css=svg(_read("report.css")),
+        language=summary.language or language(),
         period=_period(summary, zone),
         sources=_sources(summary.counts),
         total=sum(c.rows for c in summary.counts.values()),
@@ -291,6 +304,7 @@ def _alerts(
         given = summary.curves.get(alert_id)
         if given is not None and (number := next(drawn)) < CURVES:
             begin, end = (round(moment.timestamp()) * NS for moment in (onset, raised))
+            end = spoken_until(alert.facts, end)
             chart = load_curve(Curve(*given), zone, alert.level, begin, end, str(number))
         rows.append(
             {

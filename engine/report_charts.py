@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -115,15 +115,16 @@ def load_curve(
     zone: ZoneInfo,
     level: str,
     onset_ns: int,
-    raised_ns: int,
+    until_ns: int,
     chart_id: str,
 ) -> Markup:
     """Return the curve of a subject around an alert.
 
-    Step line (a slot is an interval, not a point), the usual band behind it, the stretch from
-    onset to alert bracketed, missing slots hatched.
+    Step line (a slot is an interval, not a point), the usual band behind it, the stretch that the
+    alert speaks of (:func:`spoken_until`) bracketed, missing slots hatched. A stretch that began
+    before the curve has a bracket that is open there.
     """
-    left, right, top, bottom, width = 46.0, 916.0, 44.0, 172.0, 930
+    right, top, bottom, width = 916.0, 44.0, 172.0, 930
     t = np.asarray(curve.t_ns, np.int64)
     values = np.asarray(curve.values, np.float64)
     if len(t) < 2:
@@ -132,6 +133,9 @@ def load_curve(
     begin, end = int(t[0]), int(t[-1]) + slot
     peak = float(np.nanmax(np.concatenate([values, [0.0], _finite(curve.usual_high)])))
     ticks, ceiling = _scale(max(peak, curve.threshold or 0.0))
+
+    # room for the widest number of the axis: cut, 0.0005 would read .0005
+    left = max(46.0, 14.0 + 7.0 * max(len(f"{tick:g}") for tick in ticks))
 
     def x(ns: float) -> float:
         return left + (right - left) * (ns - begin) / (end - begin)
@@ -143,7 +147,7 @@ def load_curve(
         f'<defs><pattern id="hatch-{chart_id}" width="7" height="7" patternUnits="userSpaceOnUse" '
         'patternTransform="rotate(45)"><path class="hatch" d="M0 0V7"/></pattern></defs>'
     ]
-    a, b = max(x(onset_ns), left), min(x(raised_ns), right)
+    a, b = max(x(onset_ns), left), min(x(until_ns), right)
     parts.append(
         f'<rect class="span {level}" x="{a:.1f}" y="{top}" width="{b - a:.1f}" height="128"/>'
     )
@@ -160,21 +164,32 @@ def load_curve(
         line = y(curve.threshold)
         parts.append(f'<path class="line" d="M{left} {line:.1f}H{right}"/>')
     parts.append(f'<path class="curve" d="{_steps(t, slot, values, x, y)}"/>')
+    start = f"M{a:.1f} {top}V{bottom + 5}M{a:.1f} 38V30" if onset_ns >= begin else f"M{a:.1f} 30"
     parts.append(
-        f'<path class="bracket {level}" d="M{a:.1f} 38V30H{b:.1f}V38M{a:.1f} {top}V{bottom + 5}'
-        f'M{b:.1f} {top}V{bottom + 5}"/>'
+        f'<path class="bracket {level}" d="{start}H{b:.1f}V38M{b:.1f} {top}V{bottom + 5}"/>'
     )
-    hours = (raised_ns - onset_ns) / NS / 3600
+    hours = (until_ns - onset_ns) / NS / 3600
     middle = min(max((a + b) / 2, left + 60), right - 60)
-    zh, en = _duration(hours)
+    zh, en = (f"{'' if onset_ns >= begin else '← '}{text}" for text in _duration(hours))
     parts.append(f'<text class="say zh" x="{middle:.1f}" y="22" text-anchor="middle">{zh}</text>')
     parts.append(f'<text class="say en" x="{middle:.1f}" y="22" text-anchor="middle">{en}</text>')
-    parts.extend(_time_axis(begin, end, zone, x, bottom))
+    parts.extend(_time_axis(begin, end, zone, x, left, bottom))
     return svg(
         f'<svg class="load" viewBox="0 0 {width} 204" width="100%" role="img" '
-        f'aria-label="{_clock(onset_ns, zone)} – {_clock(raised_ns, zone)}: {zh} / {en}">'
+        f'aria-label="{_clock(onset_ns, zone)} – {_clock(until_ns, zone)}: {zh} / {en}">'
         f"{''.join(parts)}</svg>"
     )
+
+
+def spoken_until(facts: Mapping[str, Any], raised_ns: int) -> int:
+    """Return where the stretch ends that an alert's sentence speaks of.
+
+    It is told when it is raised, which is when the readings of its last slot have had time to come.
+    """
+    try:
+        return round(dt.datetime.fromisoformat(str(facts["slot_end"])).timestamp()) * NS
+    except (KeyError, ValueError):
+        return raised_ns
 
 
 def _finite(values: NDArray[np.floating[Any]] | None) -> NDArray[np.float64]:
@@ -245,7 +260,9 @@ def _missing(
     return parts
 
 
-def _time_axis(begin: int, end: int, zone: ZoneInfo, x: Any, bottom: float) -> list[str]:
+def _time_axis(
+    begin: int, end: int, zone: ZoneInfo, x: Any, left: float, bottom: float
+) -> list[str]:
     """Return labels at round local hours, or at midnights where the curve is long."""
     span_h = (end - begin) / NS / 3600
     step_h = next((s for s in (1, 2, 3, 6, 12, 24, 48, 96, 168) if span_h / s <= 10), 336)
@@ -262,7 +279,7 @@ def _time_axis(begin: int, end: int, zone: ZoneInfo, x: Any, bottom: float) -> l
             first = seen_day != wall.date()
             seen_day = wall.date()
             text = wall.strftime("%m-%d") if step_h >= 24 else wall.strftime("%H:%M")
-            at = min(max(x(ns), 46.0 + 14), 916.0 - 16)
+            at = min(max(x(ns), left + 14), 916.0 - 16)
             parts.append(f'<path class="tick" d="M{x(ns):.1f} {bottom}v4"/>')
             parts.append(f'<text x="{at:.1f}" y="{bottom + 17}" text-anchor="middle">{text}</text>')
             if first and step_h < 24:

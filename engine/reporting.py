@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,17 +15,21 @@ import engine
 from connectors.records import ReadingBlock
 from connectors.sources import ReadingSource
 from detectors.base import NS
+from engine.about import threshold_of, utilities_of
 from engine.inputs import directory_of
 from engine.registry import Registry
 from engine.replay import Replay, ReplayResult
 from engine.report import CURVES, BudgetLine, Curve, ReplaySummary, write_report
 from rules.alerts import AlertChange, State
+from rules.model import Rule
 
 HOUR_NS = 3600 * NS
 BEFORE_NS, AFTER_NS = 36 * HOUR_NS, 12 * HOUR_NS
 HISTORY_NS = 28 * 24 * HOUR_NS
 """From how far back the usual band comes."""
-UNITS = {"electricity": "kWh / h", "water": "l / h", "gas": "l / h"}
+LONGEST_NS = 45 * 24 * HOUR_NS
+"""Of what began earlier, only so much before the alert is drawn."""
+UNITS = {"electricity": "kWh / h", "water": "l / h", "gas": "m³ / h"}
 """What a curve is labelled with; a utility that nobody announced by its own name."""
 
 
@@ -46,7 +50,7 @@ def write_replay_report(
     registry = result.registry
     assert registry is not None
     readings = replay.options.readings
-    curves = {} if "-" in readings else curves_of(result.alerts, readings, registry)
+    curves = {} if "-" in readings else curves_of(result.alerts, readings, registry, result.rules)
     budgets = [
         BudgetLine(rule, use.asked, use.spent, use.exposure_years)
         for rule, use in result.budgets.items()
@@ -73,6 +77,7 @@ def write_replay_report(
         command=command or shlex.join(["gridwarden", *sys.argv[1:]]),
         simulated=any(a.get("simulated") for a in registry.subjects.attrs.distinct),
         place_names=replay.tree.names,
+        language=replay.config.language,
     )
     write_report(Path(path), summary)
 
@@ -87,17 +92,24 @@ def plain_name(source: str, made: str) -> str:
 
 
 def curves_of(
-    alerts: Sequence[AlertChange], readings: Sequence[str], registry: Registry
+    alerts: Sequence[AlertChange],
+    readings: Sequence[str],
+    registry: Registry,
+    rules: Iterable[Rule] | None = None,
 ) -> dict[str, Curve]:
-    """Return hourly use around the first alerts of a report, with the subject's usual band."""
+    """Return hourly use around the first alerts of a report, with the subject's usual band.
+
+    Of a subject's meters, the one that the alert speaks of (:func:`engine.about.utilities_of`).
+    """
+    known = {rule.name: rule for rule in rules or ()}
     raised = [a for a in alerts if a.seq == 1 and a.state == State.FIRING and a.subject_id]
     raised = raised[:CURVES]
     meter_of: dict[int, list[AlertChange]] = {}
     for alert in raised:
         row = int(registry.subject_rows([str(alert.subject_id)])[0])
-        meters = registry.meters_of(row) if row >= 0 else np.zeros(0, np.int32)
-        if len(meters):
-            meter_of.setdefault(int(meters[0]), []).append(alert)
+        meter = None if row < 0 else _meter(alert, known.get(alert.rule), registry, row)
+        if meter is not None:
+            meter_of.setdefault(meter, []).append(alert)
     series = _series(set(meter_of), readings, registry)
     curves: dict[str, Curve] = {}
     for meter, mine in meter_of.items():
@@ -109,6 +121,15 @@ def curves_of(
             if curve is not None:
                 curves[alert.alert_id] = curve
     return curves
+
+
+def _meter(alert: AlertChange, rule: Rule | None, registry: Registry, row: int) -> int | None:
+    """Return the meter that an alert speaks of; None where its subject has none of that kind."""
+    meters = [int(m) for m in registry.meters_of(row)]
+    spoken = utilities_of(alert, rule)
+    if not spoken:
+        return meters[0] if meters else None
+    return next((m for u in spoken for m in meters if _utility(registry, m) == u), None)
 
 
 def _series(
@@ -153,6 +174,8 @@ def _hourly(
         use, at = value * scale, ts
         if registry.meters.stamp_end[meter]:
             at = ts - 1
+    if _utility(registry, meter) == "gas":
+        use = use * 0.001  # volumes are kept in litres; people know gas by the cubic metre
     hour = at // HOUR_NS
     if not len(hour):
         return 0, np.zeros(0)
@@ -179,7 +202,7 @@ def _window(
 ) -> Curve | None:
     onset = int(datetime.fromisoformat(alert.onset).timestamp()) * NS
     raised = int(datetime.fromisoformat(alert.raised_at).timestamp()) * NS
-    start = max((onset - BEFORE_NS) // HOUR_NS, (raised - 10 * 24 * HOUR_NS) // HOUR_NS)
+    start = (max(onset, raised - LONGEST_NS) - BEFORE_NS) // HOUR_NS
     stop = (raised + AFTER_NS) // HOUR_NS
     hours = np.arange(start, stop)
     index = hours - first_hour
@@ -190,15 +213,19 @@ def _window(
         return None
     low, high = _band(hours, onset // HOUR_NS, first_hour, use)
     utility = _utility(registry, meter)
-    name = {"electricity": "threshold_kwh", "water": "threshold_l"}.get(utility, "threshold")
-    threshold = alert.facts.get(name, alert.facts.get("threshold"))
+    sign = threshold_of(alert.facts, utility)
+    threshold = None
+    if sign is not None:
+        # What one slot has to exceed is drawn as the same use all through the hour.
+        slot_s = registry.classes[int(registry.meters.class_index[meter])].interval_s
+        threshold = sign.amount * (1.0 if sign.hourly else max(3600 / slot_s, 1.0))
     return Curve(
         hours * HOUR_NS,
         values,
         low,
         high,
         UNITS.get(utility, utility),
-        float(threshold) if isinstance(threshold, int | float) else None,
+        threshold,
     )
 
 

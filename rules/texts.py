@@ -288,20 +288,20 @@ class _Writer:
         if channel is None:
             (utility,) = signal.get("utilities", ())
         else:
-            utility = _CHANNELS[int(channel)]
-        return self.unit(_UNIT_OF[utility])(value)
+            utility = CHANNELS[int(channel)]
+        return self.unit(UNIT_OF[utility])(value)
 
     def channel(self, value: Any) -> str:
-        return self.utilities([_CHANNELS[int(value)]])
+        return self.utilities([CHANNELS[int(value)]])
 
     def thresholds(self, value: Any) -> str:
         facts = self.variables[self.root]["facts"]
         found = []
         for utility in value:
-            amount = facts.get(f"threshold_{_UNIT_OF.get(utility)}")
+            amount = facts.get(f"threshold_{UNIT_OF.get(utility)}")
             if amount is not None and math.isfinite(amount):
                 zh, en = _STUFF[utility]
-                shown = self.unit(_UNIT_OF[utility])(amount)
+                shown = self.unit(UNIT_OF[utility])(amount)
                 found.append(f"{shown}{zh}" if self.zh else f"{shown} of {en}")
         if not found:
             raise ValueError("no threshold is known")
@@ -382,8 +382,8 @@ _MONTHS = [
     "December",
 ]
 _UNITS = {"kwh": ("度", "kWh"), "kw": ("千瓦", "kW"), "l": ("升", "l"), "m3": ("立方米", "m³")}
-_UNIT_OF = {"electricity": "kwh", "water": "l", "gas": "m3"}
-_CHANNELS = ("electricity", "water", "gas")
+UNIT_OF = {"electricity": "kwh", "water": "l", "gas": "m3"}
+CHANNELS = ("electricity", "water", "gas")
 _STUFF = {"electricity": ("电", "electricity"), "water": ("水", "water"), "gas": ("气", "gas")}
 _UTILITIES = {
     "electricity": ("用电", "electricity"),

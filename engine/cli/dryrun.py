@@ -95,7 +95,7 @@ def dry_run(
                 Path(json_out).write_text(text, encoding="utf-8")
     if html_out is not None:
         with writing(html_out):
-            Path(html_out).write_text(_page(result, readings, places), encoding="utf-8")
+            Path(html_out).write_text(_page(result, readings, places, config), encoding="utf-8")
     if result.unknown_years:
         notice = calendar_unknown(config.calendar, result.unknown_years)
         click.echo(f"gridwarden: {notice}", err=True)
@@ -124,11 +124,12 @@ def side(name: str | None, budgets: dict[str, float], store: str | None, config:
     return Draft("rules/library" if path is None else str(path), rules, files)
 
 
-def _page(result: DryRun, readings: tuple[str, ...], places: str | None) -> str:
+def _page(result: DryRun, readings: tuple[str, ...], places: str | None, config: Config) -> str:
     from engine.dryrun_page import CURVES, render
     from engine.inputs import place_names
     from engine.reporting import curves_of
 
     firsts = [pair.either.first for _, pair in result.comparison.changed][:CURVES]
-    curves = {} if "-" in readings else curves_of(firsts, readings, result.registry)
-    return render(result, curves, place_names(places))
+    rules = [*result.old.draft.rules, *result.new.draft.rules]
+    curves = {} if "-" in readings else curves_of(firsts, readings, result.registry, rules)
+    return render(result, curves, place_names(places), config.language)
