@@ -37,7 +37,9 @@ class Curve(Model):
     values: list[float | None] = Field(description="Amount per interval.")
     low: list[float | None] = Field(description="10 % of like slots lie below …")
     high: list[float | None] = Field(description="… and 10 % above.")
-    threshold: float | None = Field(description="Sign of life, per interval; null: not known.")
+    threshold: float | None = Field(
+        description="What an alert's use had to exceed or kept up, per interval; null: not known."
+    )
     standby: float | None
     complete: float | None = Field(description="Share of slots with a reading.")
     days: int = Field(description="Days the band was learned from.")
@@ -66,7 +68,7 @@ class Curves(Model):
     subject_id: str
     from_: Time = Field(alias="from")
     to: Time
-    curves: list[Curve]
+    curves: list[Curve] = Field(description="First the one that the alert speaks of.")
     raster: list[RasterDay]
     evidence: list[EvidenceSeries]
     silent: Stretch | None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.about import threshold_of, utilities_of
 from engine.console.context import Console
 from engine.console.schemas import Text
 from engine.console.series import (
@@ -31,7 +32,6 @@ RASTER_DAYS = 10
 LEAD_NS = 4 * HOUR_NS
 """How much of the time before a silence its curve shows."""
 UNITS = {"electricity": "kWh", "water": "l", "gas": "m³"}
-_THRESHOLDS = {"electricity": "threshold_kwh", "water": "threshold_l", "gas": "threshold_m3"}
 
 
 def midnight(ns: int, zone: str) -> int:
@@ -68,13 +68,15 @@ def curves_of(
     alert = changes[-1] if changes else None
     facts = dict(alert.facts) if alert else {}
     now_ns = console.now_ns()
+    spoken = () if alert is None else utilities_of(alert, console.about(alert.rule))
+    found = sorted(found, key=lambda s: _rank(s, spoken))
     curves = [_curve(s, facts) for s in found]
     return Curves(
         subject_id=subject,
         **{"from": stamp(from_ns)},
         to=stamp(to_ns),
         curves=curves,
-        raster=_raster(console, subject, to_ns, curves, now_ns),
+        raster=_raster(console, subject, to_ns, curves, now_ns, bool(_silent(changes))),
         evidence=[_evidence(s, alert) for s in said],
         silent=_silent(changes),
         marks=marks_of(console, subject, from_ns, to_ns),
@@ -86,13 +88,18 @@ def _numbers(values: NDArray[np.float64]) -> list[float | None]:
     return [None if math.isnan(v) else float(f"{v:.4g}") for v in values.tolist()]
 
 
+def _rank(series: Series, spoken: Sequence[str]) -> tuple[int, bool, bool]:
+    """Return what a curve sorts by: what the alert speaks of, what has readings, what has a band."""
+    place = spoken.index(series.utility) if series.utility in spoken else len(spoken)
+    return place, not np.isfinite(series.values).any(), not np.isfinite(series.high).any()
+
+
 def _curve(series: Series, facts: dict[str, Any]) -> Curve:
-    threshold = facts.get(_THRESHOLDS.get(series.utility, ""))
-    # What an hour of water or gas must exceed, a chart shows in the meter's own slots. Of electricity
-    # the detectors see the highest slot of an hour: its threshold is of one slot already.
-    hourly = series.utility != "electricity" and series.interval_s < 3_600
+    threshold = threshold_of(facts, series.utility)
+    # What an hour must exceed, a chart shows in the meter's own slots.
+    hourly = threshold is not None and threshold.hourly and series.interval_s < 3_600
     per_slot = series.interval_s / 3_600 if hourly else 1.0
-    sign = float(threshold) * per_slot if isinstance(threshold, int | float) else None
+    sign = None if threshold is None else threshold.amount * per_slot
     elapsed = series.from_ns + np.arange(len(series.values)) * series.interval_s * NS
     past = series.values[elapsed < series.newest_ns]
     known = np.isfinite(past)
@@ -114,15 +121,25 @@ def _curve(series: Series, facts: dict[str, Any]) -> Curve:
 
 
 def _raster(
-    console: Console, subject: str, to_ns: int, curves: Sequence[Curve], now_ns: int
+    console: Console,
+    subject: str,
+    to_ns: int,
+    curves: Sequence[Curve],
+    now_ns: int,
+    silence: bool,
 ) -> list[RasterDay]:
-    """Return ten days of the finest meter, one letter a slot."""
+    """Return ten days of the first curve's meter, one letter a slot."""
     if console.curves is None or not curves:
         return []
     start = midnight(to_ns - 1, console.zone) - (RASTER_DAYS - 1) * DAY_NS
-    series = console.curves.series(subject, start, start + RASTER_DAYS * DAY_NS)[0]
+    shown = (curves[0].utility, curves[0].interval_s)
+    series = next(
+        s
+        for s in console.curves.series(subject, start, start + RASTER_DAYS * DAY_NS)
+        if (s.utility, s.interval_s) == shown
+    )
     known = series.values[np.isfinite(series.values)]
-    line = curves[0].threshold
+    line = curves[0].threshold if silence else None
     if line is None:
         # Without a sign-of-life threshold: well above what stands by.
         line = 2.0 * float(np.quantile(known, 0.2)) if len(known) else 0.0

@@ -16,8 +16,7 @@ export function toSeries(c: Curve): Series {
   return { from: ms(c.from), step: c.interval_s * 1000, values: c.values, low: c.low, high: c.high, unit: t().chart.unit(c.unit, stepName(c.interval_s)) };
 }
 
-/** The curve that an alert is about: the one with the usual band and most readings. */
+/** The curve that an alert is about: the API puts it first. */
 export function main(curves: readonly Curve[]): Curve | undefined {
-  const score = (c: Curve): number => (c.high.some((v) => v !== null) ? 2 : 0) + (c.values.some((v) => v !== null) ? 1 : 0) + (c.utility === "electricity" ? 0.5 : 0);
-  return [...curves].sort((a, b) => score(b) - score(a))[0];
+  return curves[0];
 }

@@ -392,7 +392,7 @@ export interface Curve {
   low: (number | null)[];
   /** … and 10 % above. */
   high: (number | null)[];
-  /** Sign of life, per interval; null: not known. */
+  /** What an alert's use had to exceed or kept up, per interval; null: not known. */
   threshold: number | null;
   standby: number | null;
   /** Share of slots with a reading. */
@@ -418,6 +418,7 @@ export interface Curves {
   subject_id: string;
   from: string;
   to: string;
+  /** First the one that the alert speaks of. */
   curves: Curve[];
   raster: RasterDay[];
   evidence: EvidenceSeries[];

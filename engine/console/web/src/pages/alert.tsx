@@ -195,7 +195,7 @@ function LoadPanel({ a, curves, error, retry, days, setDays }: { a: AlertDetail;
           : (
             <LoadChart series={s} tone={a.level} height={curves.raster.length ? 230 : 280} now={Math.min(now.value, Math.max(raised, ms(curves.to)))} desc={both(curves.summary)} marks={marks} moments={moments}
               silent={inside && { ...inside, label: text.chart.silentFor(span(inside.to - inside.from, true)) }}
-              line={curve.threshold !== null ? { value: curve.threshold, label: `${text.chart.life} ${num(curve.threshold, 2)}` } : undefined} />
+              line={curve.threshold !== null ? { value: curve.threshold, label: `${curves.silent ? text.chart.life : text.chart.kept} ${num(curve.threshold, 2)}` } : undefined} />
           )}
         {view === "chart" && curves && curve && curves.raster.length > 0 && (
           <>

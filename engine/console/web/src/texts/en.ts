@@ -88,7 +88,7 @@ export const en: Texts = {
   },
   chart: {
     missing: "no readings (not zero)", time: "Time", measured: "Measured", usual: "Usual 80%", none: "no reading", more: (n) => `${n} more rows`, table: "Table of figures", today: "Today", now: "now",
-    rasterDesc: (n) => `The last ${n} days, a cell per slot: filled with a sign of life, hatched without readings`, chart: "Chart", asTable: "Table", view: "View", life: "Sign of life", silentFor: (x) => `Silent ${x}`,
+    rasterDesc: (n) => `The last ${n} days, a cell per slot: filled with a sign of life, hatched without readings`, chart: "Chart", asTable: "Table", view: "View", life: "Sign of life", kept: "Threshold", silentFor: (x) => `Silent ${x}`,
     usualDays: (n) => `Usual 80% (${n} days, like days)`, last: (time) => `${time} last activity`, alertAt: (time) => `${time} alert`, gap: "No readings",
     unit: (unit, step) => `${unit} / ${step}`, noCurve: "No curve to draw", rasterTitle: (n, step) => `Last ${n} days, a cell per ${step}, filled with a sign of life`,
   },

@@ -84,7 +84,7 @@ export const zh = {
   },
   chart: {
     missing: "无读数（不是零）", time: "时刻", measured: "实测", usual: "往常 80%", none: "无读数", more: (n: number) => `还有 ${n} 行`, table: "数据表", today: "今日", now: "现在",
-    rasterDesc: (n: number) => `近 ${n} 天，每格一个时段，实心为有活动，斜纹为无读数`, chart: "图", asTable: "表", view: "显示方式", life: "活动线", silentFor: (s: string) => `静默 ${s}`,
+    rasterDesc: (n: number) => `近 ${n} 天，每格一个时段，实心为有活动，斜纹为无读数`, chart: "图", asTable: "表", view: "显示方式", life: "活动线", kept: "门槛", silentFor: (s: string) => `静默 ${s}`,
     usualDays: (n: number) => `往常 80% 区间（${n} 天，同类日）`, last: (time: string) => `${time} 最后活动`, alertAt: (time: string) => `${time} 预警`, gap: "无读数",
     unit: (unit: string, step: string) => `${unit} / ${step}`, noCurve: "没有可画的曲线", rasterTitle: (n: number, step: string) => `近 ${n} 天，每格 ${step}，实心为有活动`,
   },
