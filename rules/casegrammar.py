@@ -83,10 +83,12 @@ _METER = Record(
         "values": Entry(_SERIES, "Amount of each interval.", required=True),
         "subject": Entry(Words("a subject of this test", ID, 64), "Default: the first."),
         "utility": Entry(
-            OneOf(("electricity", "water", "gas")), "What it measures.", "electricity"
+            Words("a utility", WORD, 64), "What it measures: any word.", "electricity"
         ),
         "kind": Entry(OneOf(("interval", "register")), "What it sends.", "interval"),
-        "unit": Entry(Words("a unit", r"[A-Za-z0-9]+", 8), "Default: kWh, l or m3."),
+        "unit": Entry(
+            Words("a unit", r"[^\s,;]+", 16), "Default: kWh, l, m3; 1 for any other utility."
+        ),
         "interval": Entry(Duration(positive=True), "Default: the test's."),
         "stamp": Entry(OneOf(("start", "end")), "Which end of the interval it stamps.", "start"),
     },
@@ -102,7 +104,7 @@ _SIGNAL = Record(
         "onset": Entry(_SERIES, "Slot in which the episode began; default: the first due one."),
         "facts": Entry(Table(_SERIES, ANY_ATTRIBUTE, "a fact"), "Facts in each slot."),
         "utilities": Entry(
-            Many(OneOf(("electricity", "water", "gas"))),
+            Many(Words("a utility", WORD, 64)),
             "What the meters measure.",
             ("electricity",),
         ),

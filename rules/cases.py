@@ -18,6 +18,8 @@ from rules.problems import Problem, RuleErrors, shown
 from rules.shapes import BAD, DURATION, Read, Reader
 
 NS = 1_000_000_000
+_UNITS = {"electricity": "kWh", "water": "l", "gas": "m3"}
+"""Units of amounts; what else is measured has the unit that the test gives, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +321,7 @@ class _CaseReader:
                 self.reader.report(
                     entry.at("subject"), f'meter "{name}" has no subject', got=shown(owner)
                 )
-            unit = entry["unit"] or {"water": "l", "gas": "m3"}.get(entry["utility"], "kWh")
+            unit = entry["unit"] or _UNITS.get(entry["utility"], "1")
             interval_s = entry["interval"] or self.default_interval_s
             found.append(
                 Meter(

@@ -80,6 +80,20 @@ def test_interval_meters_become_rows() -> None:
     assert [m.unit for m in case.meters] == ["kWh", "l"]
 
 
+def test_a_meter_may_measure_anything() -> None:
+    case = one(
+        signals=None,
+        meters={
+            "a": {"values": "45 66", "utility": "noise", "unit": "dB"},
+            "b": {"values": "80", "utility": "o3", "unit": "µg/m³"},
+            "c": {"values": "3", "utility": "visitors"},
+        },
+    )
+    assert [(m.utility, m.unit) for m in case.meters] == [
+        ("noise", "dB"), ("o3", "µg/m³"), ("visitors", "1"),
+    ]  # fmt: skip
+
+
 def test_registers_count_up_and_miss_no_amount_that_is_not_known() -> None:
     case = one(signals=None, meters={"m": {"values": "1 2 _ 4", "kind": "register"}})
     columns = case.columns()
