@@ -14,6 +14,7 @@ import yaml
 
 from rules import document, series
 from rules.casegrammar import TEST_FILE
+from rules.document import Spot, spot_of
 from rules.problems import Problem, RuleErrors, shown
 from rules.shapes import BAD, DURATION, Read, Reader
 
@@ -114,6 +115,9 @@ class Case:
         Local name → series; empty for a case of readings.
     contexts, alerts : mapping
         For a case of signals: name → 0 or 1 in each slot.
+    spots : mapping
+        Line and column of what the case names of rules: ``("signals", name)``,
+        ``("signals", name, fact)``, ``("subjects", id)``, ``("alerts", name)``.
     """
 
     name: str
@@ -135,6 +139,7 @@ class Case:
     late: tuple[LateReading, ...] = ()
     budgets: Mapping[str, float] = field(default_factory=dict)
     expect: tuple[Expected, ...] = ()
+    spots: Mapping[tuple[str, ...], Spot] = field(default_factory=dict, compare=False)
 
     @property
     def whole(self) -> bool:
@@ -189,7 +194,7 @@ def parse(files: Mapping[str, str]) -> list[Case]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for file in sorted(files):
-        reader = Reader(file, files[file])
+        reader = Reader(file, files[file], "test")
         try:
             root = document.read(file, files[file])
         except document.DocumentError as error:
@@ -221,6 +226,7 @@ class _CaseReader:
         except (KeyError, ValueError, OSError):
             reader.report(test.at("zone"), "unknown time zone", got=shown(self.zone))
             self.tz = ZoneInfo("UTC")
+        self.spots: dict[tuple[str, ...], Spot] = {}
         self.start_ns = 0
         self.start_ns = self.moment(test["start"] or file["start"], test.at("start"))
         self.default_interval_s = test["interval"] or file["interval"]
@@ -271,6 +277,7 @@ class _CaseReader:
             late=self._late(meters),
             budgets=dict(test["budgets"] or {}),
             expect=tuple(self._expected(entry) for entry in test["expect"]),
+            spots=self.spots,
         )
 
     def moment(self, text: str, node: yaml.Node) -> int:
@@ -308,6 +315,8 @@ class _CaseReader:
             return []
 
     def _subjects(self, table: Any) -> tuple[Subject, ...]:
+        for name, entry in (table or {}).items():
+            self.spots["subjects", name] = spot_of(entry.at("kind").start_mark)
         return tuple(
             Subject(name, entry["kind"], entry["place"], entry["attrs"] or {})
             for name, entry in (table or {}).items()
@@ -337,6 +346,9 @@ class _CaseReader:
             if entry[key] is not None
         }
         facts = entry["facts"] or Read(entry.node)
+        self.spots["signals", name] = spot_of(self.test["signals"].keys_at[name].start_mark)
+        for fact in facts:
+            self.spots["signals", name, fact] = spot_of(facts.keys_at[fact].start_mark)
         return SignalSeries(
             fields,
             {fact: self.numbers(facts, fact, f"{name}.{fact}") for fact in facts},
@@ -345,6 +357,9 @@ class _CaseReader:
 
     def _table(self, key: str) -> dict[str, list[float]]:
         table = self.test[key] or Read(self.test.node)
+        self.spots |= {
+            (key, name): spot_of(node.start_mark) for name, node in table.keys_at.items()
+        }
         return {name: self.numbers(table, name, name) for name in table}
 
     def _events(self) -> tuple[CaseEvent, ...]:

@@ -24,11 +24,13 @@ class Problem:
     wanted: str = ""
     hint: str = ""
     warning: bool = False
+    what: str = "rule"
+    """What ``rule`` names: a rule, or a test of rules."""
 
     def __str__(self) -> str:
         """Return ``file:line:column: [warning: ]rule "x": message; got …; wanted …; hint``."""
         about = "warning: " if self.warning else ""
-        about += f'rule "{self.rule}": ' if self.rule else ""
+        about += f'{self.what} "{self.rule}": ' if self.rule else ""
         parts = [f"{about}{self.message}"]
         if self.got:
             parts.append(f"got {self.got}")

@@ -36,9 +36,11 @@ BAD: Final = _Bad()
 class Reader:
     """One file being read: its text, and the problems found so far."""
 
-    def __init__(self, file: str, source: str) -> None:
+    def __init__(self, file: str, source: str, what: str = "rule") -> None:
         self.file = file
         self.source = source
+        self.what = what
+        """What the file holds: rules or tests; messages name them so."""
         self.rule = ""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -57,8 +59,9 @@ class Reader:
         """Note a problem at a node, or at a character within its text; return :data:`BAD`."""
         spot = spot_of(node.start_mark) if offset is None else within(node, offset, self.source)
         problem = Problem(
-            self.file, spot.line, spot.column, message, self.rule, got, wanted, hint, warn
-        )
+            self.file, spot.line, spot.column, message, self.rule, got, wanted, hint, warn,
+            self.what,
+        )  # fmt: skip
         (self.warnings if warn else self.problems).append(problem)
         return BAD
 

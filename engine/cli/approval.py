@@ -51,6 +51,7 @@ def propose(
 
     from engine import library
     from engine.ruletest import Runner, case_files, counts
+    from rules import casecheck
     from rules.loader import load
     from rules.problems import RuleErrors
     from rules.unittest import compare, parse, report
@@ -59,6 +60,7 @@ def propose(
     try:
         found = library.with_budgets(load(files), budget)
         cases = parse(case_files((path,))) if (path / "tests").is_dir() else []
+        casecheck.check(cases, found)
     except RuleErrors as errors:
         click.echo(str(errors))
         return 1

@@ -131,12 +131,14 @@ def test(
     from engine.language import say
     from engine.ruletest import Runner, case_files, rules_beside
     from engine.sinks import writing
+    from rules import casecheck
     from rules.problems import RuleErrors
     from rules.unittest import compare, junit_xml, parse, report
 
     try:
         found = library.rules(rules_path or rules_beside(files))
         cases = parse(case_files(files))
+        casecheck.check(cases, found)
     except RuleErrors as errors:
         click.echo(str(errors))
         return 1

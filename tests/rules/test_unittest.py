@@ -139,7 +139,7 @@ def test_mistakes_are_told_with_their_place(changes: dict[str, Any], message: st
         one(**changes)
     assert message in str(error.value)
     assert str(error.value).startswith("t.yaml:")
-    assert 'rule "a test"' in str(error.value)
+    assert 'test "a test"' in str(error.value)
 
 
 def test_all_cases_are_checked_at_once() -> None:
