@@ -296,7 +296,7 @@ class Performance(Replay):
     def _take_rules(self, host: Host, store: Store, now_ns: int) -> None:
         """Put in force what was approved and is due, as a live site does."""
         for version in store.versions.due(now_ns):
-            author = f"{version.author}, approved by {version.approver}"
+            author = version.people
             record = Activation(version.version, version.rules, author, now_ns, version.budgets)
             host.feed(record)
             store.desk = desk_of(rules_of(record), self.config, store.desk.zone)

@@ -231,7 +231,7 @@ class Live:
     def _look_at_rules(self, now: int) -> None:
         """Take up what was approved and is due, and files that were changed."""
         for version in self.store.versions.due(now):
-            author = f"{version.author}, approved by {version.approver}"
+            author = version.people
             record = Activation(version.version, version.rules, author, now, version.budgets)
             try:
                 rules_of(record)

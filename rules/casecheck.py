@@ -54,19 +54,21 @@ def _signals(case: Case, tested: Sequence[Rule]) -> Iterator[Problem]:
             yield _problem(case, ("signals", name), f'{whose} has no signal "{name}"', name, known)
             continue
         facts = known[name]
-        for fact in given.facts if facts is not None else ():
-            if fact not in facts:
+        for fact in given.facts:
+            if facts is not None and fact not in facts:
                 message = f'the detector of signal "{name}" gives no fact "{fact}"'
                 yield _problem(case, ("signals", name, fact), message, fact, facts)
 
 
-def _facts(tested: Sequence[Rule]) -> Mapping[str, Collection[str]]:
-    """Return signal → facts that its detectors give, over all rules of a test."""
-    found: dict[str, set[str]] = {}
+def _facts(tested: Sequence[Rule]) -> Mapping[str, Collection[str] | None]:
+    """Return signal → facts that its detectors give, over all rules of a test; None: not known."""
+    found: dict[str, set[str] | None] = {}
     for rule in tested:
         for name, use in rule.signals.items():
-            facts = registered(use.detector)
-            found.setdefault(name, set()).update(() if isinstance(facts, str) else facts.facts)
+            detector = registered(use.detector)
+            facts = None if isinstance(detector, str) else detector.facts
+            before = found.get(name, set())
+            found[name] = None if facts is None or before is None else before | set(facts)
     return found
 
 

@@ -79,11 +79,47 @@ def propose(
             found.version, files, author=author, at_ns=_now_ns(), budgets=budget, note=note,
             tests=tests, dry_run=rehearsed,
         )  # fmt: skip
-    for name in tests["untested"]:
-        click.echo(f'warning: rule "{name}" has no test', err=True)
+        left = _leaving(opened, found.names)
+    if not cases:
+        click.echo(
+            f"warning: NO TESTS: {path / 'tests'} holds none, nothing shows what these rules do",
+            err=True,
+        )
+    else:
+        for name in tests["untested"]:
+            click.echo(f'warning: rule "{name}" has no test', err=True)
+    if left:
+        click.echo(left, err=True)
     click.echo(f"{found.version}  proposed by {author}; a second person approves it:")
     click.echo(f"gridwarden rules approve {found.version} --by WHO --store {store}")
     return 0
+
+
+def _leaving(store: Store, names: frozenset[str]) -> str:
+    """Return a warning of the rules in force that these names lack; nothing if they lack none.
+
+    A version replaces all rules. Where none is in force yet, a site begins with those of its
+    configuration.
+    """
+    from engine import library
+    from engine.config import load as load_config
+    from rules.loader import load
+    from rules.problems import RuleErrors
+
+    active = store.versions.active
+    try:
+        files = active.rules if active else library.rule_files(load_config(None).rules.path)
+        gone = sorted(load(files).names - names)
+    except (RuleErrors, library.LibraryError):
+        return ""
+    if not gone:
+        return ""
+    whose = f"in force ({active.version})" if active else "that a site starts with"
+    rules = "1 rule leaves" if len(gone) == 1 else f"{len(gone)} rules leave"
+    return (
+        f"warning: {rules}: {', '.join(gone)}. A version replaces all rules {whose}; "
+        "to keep them, put their files into the folder, too"
+    )
 
 
 def _rehearsal(told: dict[str, Any], found: RuleSet) -> dict[str, Any]:
@@ -107,13 +143,26 @@ def _rehearsal(told: dict[str, Any], found: RuleSet) -> dict[str, Any]:
 @click.option("--unrehearsed", is_flag=True, help="Approve without a dry run.")
 @STORE
 def approve(version: str, by: str, from_ns: int | None, unrehearsed: bool, store: str) -> int:
-    """Approve VERSION: what runs (`run`, or a city) puts it in force at event time T."""
+    """Approve VERSION: what runs (`run`, or a city) puts it in force at event time T.
+
+    The beginning of a version is enough where only one begins so.
+    """
+    from rules.loader import load
+
     now = _now_ns()
     with _open(store) as opened:
         done = opened.versions.approve(
             version, by=by, at_ns=now, from_ns=from_ns or now, unrehearsed=unrehearsed
         )
-    click.echo(f"{done.version}  approved by {by}, in force from {_time(done.from_ns)}")
+        left = _leaving(opened, load(done.rules).names)
+    if done.tests is not None and not done.tests.get("tests"):
+        click.echo("warning: NO TESTS came with them", err=True)
+    if left:
+        click.echo(left, err=True)
+    click.echo(
+        f"{done.version}  approved by {by}; in force from {_time(done.from_ns)} when `run`, "
+        "or a city, takes it up"
+    )
     return 0
 
 
@@ -123,10 +172,15 @@ def approve(version: str, by: str, from_ns: int | None, unrehearsed: bool, store
 @click.option("--why", default="", metavar="TEXT")
 @STORE
 def rollback(to: str | None, by: str, why: str, store: str) -> int:
-    """Bring back rules that were in force before, from now on."""
+    """Bring back rules that were in force before, from now on.
+
+    The beginning of a version is enough where only one begins so.
+    """
     with _open(store) as opened:
         done = opened.versions.rollback(by=by, at_ns=_now_ns(), to=to, why=why)
-    click.echo(f"{done.version}  comes back into force")
+    click.echo(
+        f"{done.version}  brought back by {by}; in force again when `run`, or a city, takes it up"
+    )
     return 0
 
 
@@ -142,9 +196,8 @@ def versions(version: str | None, store: str) -> int:
                 "no tests" if one.tests is None else f"{one.tests.get('passed', 0)} tests passed"
             )
             dry = "no dry run" if one.dry_run is None else "dry run"
-            people = one.author + (f", approved by {one.approver}" if one.approver else "")
             click.echo(
-                f"{one.version}  {one.status:<8}  {_time(one.from_ns or one.at_ns)}  {people}  "
+                f"{one.version}  {one.status:<8}  {_time(one.from_ns or one.at_ns)}  {one.people}  "
                 f"({tests}, {dry})  {one.note}"
             )
         if version is not None and len(found) == 1:

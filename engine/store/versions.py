@@ -55,6 +55,11 @@ class RuleVersion(NamedTuple):
     from_ns: int | None
     """Event time from which it is, or was last, to be in force."""
 
+    @property
+    def people(self) -> str:
+        """Who wrote it and on whose word it may be in force, for logs and lists."""
+        return self.author + (f", approved by {self.approver}" if self.approver else "")
+
 
 def same_person(one: str, other: str) -> bool:
     """Return whether two names are one person's, however they are written."""
@@ -135,14 +140,17 @@ class Versions:
     ) -> RuleVersion:
         """Approve a version, to be in force from an event time on.
 
+        The beginning of its name is enough where only one begins so.
+
         Raises
         ------
         ApprovalError
-            If there is no such version, its author approves it, it does not wait for approval, its
+            If there is no such version (or several), its author approves it, it does not wait for approval, its
             tests did not pass, or nobody rehearsed it (and `unrehearsed` does not accept that).
         """
         with self._database.write() as connection:
-            known = _needed(connection, version)
+            known = _named(connection, version)
+            version = known.version
             if not by.strip() or same_person(by, known.author):
                 raise ApprovalError(
                     f"rules {version}: {known.author!r} wrote them and cannot approve them; "
@@ -162,7 +170,7 @@ class Versions:
             if known.dry_run is None and not unrehearsed:
                 raise ApprovalError(
                     f"rules {version}: were not rehearsed on history; propose them again with "
-                    "readings, or approve them with --unrehearsed"
+                    "--dry-run JSON (made by `gridwarden rules dry-run --json JSON`), or approve them with --unrehearsed"
                 )
             _set(
                 connection,
@@ -201,12 +209,15 @@ class Versions:
                     raise ApprovalError(
                         "no version was in force before this one: nothing to go back to"
                     )
-            known = _needed(connection, to)
+            known = _named(connection, to)
+            to = known.version
             if known.status != Status.RETIRED:
                 raise ApprovalError(
                     f"rules {to}: are {known.status}; only what was in force can be brought back"
                 )
-            _set(connection, to, status=Status.APPROVED, from_ns=at_ns)
+            # Rules of a first start nobody approved: they come back on the word of this one.
+            approver = known.approver or by
+            _set(connection, to, status=Status.APPROVED, approver=approver, from_ns=at_ns)
             _tell(connection, by, at_ns, "rules_rolled_back", to, {"why": why})
             return _needed(connection, to)
 
@@ -293,6 +304,16 @@ def _needed(connection: Connection, version: str) -> RuleVersion:
     if known is None:
         raise ApprovalError(f"rules {version!r}: no such version; see `gridwarden rules versions`")
     return known
+
+
+def _named(connection: Connection, beginning: str) -> RuleVersion:
+    """Return the version of that name, or the only one whose name begins so."""
+    c = t.rule_versions.c
+    query = select(c.version).where(c.version.startswith(beginning, autoescape=True))
+    names = [] if not beginning else sorted(connection.execute(query).scalars())
+    if beginning not in names and len(names) > 1:
+        raise ApprovalError(f"rules {beginning!r}: several versions begin so: {', '.join(names)}")
+    return _needed(connection, beginning if beginning in names or not names else names[0])
 
 
 def _set(connection: Connection, version: str, **values: Any) -> None:

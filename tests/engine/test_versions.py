@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,40 @@ def test_proposing_again_keeps_the_author_and_takes_newer_tests(store: Store) ->
     propose(store, author="Bob")
     (version,) = store.versions.list("v")
     assert (version.author, version.tests, version.dry_run) == ("Ann", GOOD, {"alerts": {}})
+
+
+def test_the_beginning_of_a_version_is_enough_where_one_begins_so(store: Store) -> None:
+    for name in ("abc1", "abd2"):
+        propose(store, name)
+    with pytest.raises(ApprovalError, match="several versions begin so: abc1, abd2"):
+        store.versions.approve("ab", by="Bob", at_ns=T0, from_ns=T0)
+    assert store.versions.approve("abc", by="Bob", at_ns=T0, from_ns=T0).version == "abc1"
+    with pytest.raises(ApprovalError, match="no such version"):
+        store.versions.approve("", by="Bob", at_ns=T0, from_ns=T0)
+
+
+def test_rules_of_the_first_start_come_back_on_somebodys_word(store: Store) -> None:
+    store.versions.activated("v0", FILES, by="system", at_ns=T0)
+    propose(store, "v1")
+    store.versions.approve("v1", by="Bob", at_ns=T0, from_ns=T0)
+    store.versions.activated("v1", FILES, by="system", at_ns=T0)
+    back = store.versions.rollback(by="Cai", at_ns=T0 + 1, to="v0")
+    assert back.people == "system, approved by Cai"
+
+
+def test_rules_that_leave_and_missing_tests_are_told(tmp_path: Path) -> None:
+    (tmp_path / "visits.yaml").write_text(RULE, "utf-8")
+    version = load({"visits.yaml": RULE}).version
+    store = f"sqlite:///{tmp_path / 'gw.db'}"
+    words = ["propose", str(tmp_path), "--author", "Ann", "--store", store]
+    proposed = CliRunner().invoke(command, words, standalone_mode=False).output
+    words = ["approve", version[:5], "--by", "Bob", "--unrehearsed", "--store", store]
+    approved = CliRunner().invoke(command, words, standalone_mode=False).output
+    for out in (proposed, approved):
+        assert "NO TESTS" in out
+        assert re.search(r"warning: 19 rules leave: air-quality, .*water-leak\.", out)
+    assert "in force from" in approved
+    assert "when `run`, or a city, takes it up" in approved
 
 
 def test_the_commands(tmp_path: Path) -> None:
