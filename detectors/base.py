@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -492,7 +493,9 @@ def lookup(name: str) -> type[Detector]:
         return _FACTORIES[prefix](rest)
     if name not in _REGISTRY:
         known = ", ".join(sorted([*_REGISTRY, *(f"{p}:*" for p in _FACTORIES)]))
-        raise DetectorError(f"unknown detector {name!r}; known: {known}")
+        near = get_close_matches(name, sorted(_REGISTRY), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DetectorError(f"unknown detector {name!r}; {hint}known: {known}")
     return _REGISTRY[name]
 
 

@@ -9,6 +9,7 @@ same engine, byte for byte.
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,8 +22,26 @@ from numpy.typing import NDArray
 
 from detectors.base import Detector, lookup
 from engine import plots
-from engine.frames import FrameError, Kind, as_file, from_arrow, kind_of, on_local_clock, to_arrow
-from engine.score import TIME_NAMES, ScoreError, judge, series_of, step_of
+from engine.frames import (
+    FrameError,
+    Kind,
+    as_file,
+    as_given,
+    from_arrow,
+    kind_of,
+    on_local_clock,
+    to_arrow,
+)
+from engine.score import (
+    ROW,
+    TIME_NAMES,
+    OrderWarning,
+    ScoreError,
+    judge,
+    order_warning,
+    series_of,
+    step_of,
+)
 
 if TYPE_CHECKING:
     from connectors.records import Counts
@@ -94,6 +113,8 @@ class Scores:
         if self.by is not None and table.num_rows:
             first = table[self.by][0].as_py()
             table = table.filter(np.array(table[self.by].to_pylist(), object) == first)
+        # a line goes on in time, in whatever order the rows came
+        table = table.take(pa.array(np.argsort(table["ts"].to_numpy(), kind="stable")))
         times, values, scores = (table[c].to_numpy() for c in ("ts", "value", "score"))
         return plots.series(times, values, scores, self.detector, ax)
 
@@ -113,7 +134,9 @@ def score(
     ----------
     data : DataFrame, Series, Arrow table or path
         Rows of stamps and values. Stamps with a time zone are read on its local clock, for the
-        detector's sense of the time of day.
+        detector's sense of the time of day. Rows are taken as they come; where stamps step back by
+        more than an hour (clocks are set back so far), in the order of time, with an
+        :class:`~engine.score.OrderWarning`.
     detector : str, type of Detector, or river model
         ``auto``, ``seasonal``, ``river:HalfSpaceTrees`` …; a river model is cloned per series.
     value : str
@@ -153,11 +176,16 @@ def score(
     table, where, form = _input(data)
     if form == "pandas" and value not in table.column_names and table.num_columns == 2:
         value = next(n for n in table.column_names if n.lower() not in TIME_NAMES)
-    parts, slot_s = [], 0
+    if form in ("pandas", "polars") and not hasattr(data, "columns") and table.num_columns == 1:
+        raise ScoreError(
+            f"{where}: a Series of values without stamps; give it a DatetimeIndex (pandas), or give a "
+            "DataFrame with a column ts beside the values"
+        )
+    parts, slot_s, early = [], 0, 0
     for key, part in _groups(table, by, where):
-        one = series_of(part, value, where, time)
+        one = series_of(part, value, where, time, "value=")
         judged = judge(kind, params, one.seconds, one.values, step_of(one.seconds))
-        slot_s = judged.slot_s
+        slot_s, early = judged.slot_s, early + judged.out_of_order
         columns: dict[str, Any] = {} if by is None else {by: pa.array([key] * len(one.values))}
         columns |= {
             "ts": pa.array(one.seconds * 1_000_000_000, pa.timestamp("ns")),
@@ -166,9 +194,11 @@ def score(
             "evidence": judged.evidence,
             "p_value": judged.p_value,
         }
-        parts.append((part["_row"].to_numpy(), pa.table(columns)))
+        parts.append((part[ROW].to_numpy(), pa.table(columns)))
     if not parts:
         raise ScoreError(f"{where}: no rows")
+    if early:
+        warnings.warn(order_warning(where, early), OrderWarning, stacklevel=2)
     order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
     whole = pa.concat_tables([made for _, made in parts]).take(pa.array(order))
     return Scores(kind.name, whole, slot_s, form, by)
@@ -196,11 +226,12 @@ def _input(data: Table) -> tuple[pa.Table, Path, Kind]:
 
 def _groups(table: pa.Table, by: str | None, where: Path) -> list[tuple[Any, pa.Table]]:
     """Return (key, rows) of each series, keeping where each row stood."""
-    table = table.append_column("_row", pa.array(np.arange(table.num_rows)))
+    names = table.column_names
+    table = table.append_column(ROW, pa.array(np.arange(table.num_rows)))
     if by is None:
         return [(None, table)] if table.num_rows else []
-    if by not in table.column_names:
-        raise ScoreError(f"{where}: no column {by!r}; there are {', '.join(table.column_names)}")
+    if by not in names:
+        raise ScoreError(f"{where}: no column {by!r}; there are {', '.join(names)}")
     encoded = table[by].combine_chunks().dictionary_encode()
     codes = encoded.indices.fill_null(-1).to_numpy()
     keys = encoded.dictionary.to_pylist()
@@ -359,7 +390,7 @@ def replay(
     from engine.reporting import plain_name, write_replay_report
 
     many = readings if isinstance(readings, list | tuple) else (readings,)
-    with tempfile.TemporaryDirectory(prefix="gridwarden-") as made:
+    with tempfile.TemporaryDirectory(prefix="gridwarden-") as made, as_given(made):
         folder = Path(made)
         happened = events if isinstance(events, list | tuple) else (events,)
         options = ReplayOptions(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -128,6 +131,20 @@ def from_arrow(table: pa.Table, kind: Kind) -> Any:
         raise FrameError(
             f'{kind} is not installed: pip install "gridwarden[workbench]", or ask for "arrow"'
         ) from None
+
+
+@contextmanager
+def as_given(folder: str) -> Iterator[None]:
+    """Name tables of the caller in errors as ``table readings-0``, not by the file made of them."""
+    from connectors.errors import InputError
+
+    try:
+        yield
+    except InputError as error:
+        made = re.compile(re.escape(folder) + r"[/\\]([^/\\]+?)\.arrow")
+        error.where = made.sub(r"table \1", error.where)
+        error.args = (made.sub(r"table \1", str(error)),)
+        raise
 
 
 def as_file(data: Any, folder: Path, name: str) -> str:

@@ -1,8 +1,10 @@
 """Score one series with one detector: what ``gridwarden score`` does.
 
 One detector row sees one slot per input row, in file order. Slots that the stamps leave out are
-passed as missing, so that a detector's sense of time holds; rows whose stamps repeat or step back
-take the next slot, so that nothing is dropped. The local time of day of each row is its stamp's.
+passed as missing, so that a detector's sense of time holds; rows whose stamps repeat or step back by
+up to an hour (clocks set back) take the next slot, so that nothing is dropped. Stamps that step back
+further are out of order: such a series is scored in the order of time, its rows come out in the order
+they came in, and a warning says so. The local time of day of each row is its stamp's.
 """
 
 from __future__ import annotations
@@ -31,7 +33,15 @@ FORMATS = ("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%Y/%m
            "%Y/%m/%d %H:%M", "%d.%m.%Y %H:%M", "%Y%m%d%H%M%S")  # fmt: skip
 MAX_GAP_DAYS = 370
 """A longer hole in the stamps is passed as this many days without data."""
+ROW = "_row"
+"""Column of our own: where each row stood."""
+CLOCK_BACK_S = 3600
+"""So far clocks are set back once a year; what steps back further is out of order."""
 _DAY_S = 86_400
+
+
+class OrderWarning(UserWarning):
+    """The rows of a series are not in the order of their stamps."""
 
 
 class ScoreError(ValueError):
@@ -40,11 +50,12 @@ class ScoreError(ValueError):
 
 @dataclass(frozen=True)
 class Scored:
-    """What was written: rows in all, rows with a score, slot length in seconds."""
+    """What was written: rows in all, rows with a score, slot length in seconds, rows out of order."""
 
     rows: int
     scored: int
     interval_s: int
+    out_of_order: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,12 +68,15 @@ class Judged:
         NaN while the detector is not ready, or where the value is missing.
     slot_s : int
         Slot length used, seconds.
+    out_of_order : int
+        Rows earlier than one before them; if any, all were scored in the order of time.
     """
 
     score: NDArray[np.float64]
     evidence: NDArray[np.float64]
     p_value: NDArray[np.float64]
     slot_s: int
+    out_of_order: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,12 +119,14 @@ def score_file(
     kind = lookup(detector)
     series = read_series(source, column)
     interval_s = step_of(series.seconds)
-    scores, interval_s = score_values(kind, params, series.seconds, series.values, interval_s)
+    judged = judge(kind, params, series.seconds, series.values, interval_s)
+    scores = judged.score
     table = pa.table({"timestamp": series.stamps, "value": series.texts, "score": pa.array(scores)})
     options = pyarrow.csv.WriteOptions(quoting_style="none", quoting_header="none")
     with target.open("wb") as file:
         pyarrow.csv.write_csv(table, file, options)
-    return Scored(len(scores), int((~np.isnan(scores)).sum()), interval_s)
+    scored = int((~np.isnan(scores)).sum())
+    return Scored(len(scores), scored, judged.slot_s, judged.out_of_order)
 
 
 def score_values(
@@ -142,6 +158,13 @@ def judge(
     DetectorError
         If the detector watches places, or does not understand rows so far apart.
     """
+    early = int((seconds < np.maximum.accumulate(seconds) - CLOCK_BACK_S).sum())
+    if early:
+        order = np.argsort(seconds, kind="stable")
+        judged = judge(kind, params, seconds[order], values[order], interval_s)
+        back = np.argsort(order)
+        evidence, p_value = judged.evidence[back], judged.p_value[back]
+        return Judged(judged.score[back], evidence, p_value, judged.slot_s, early)
     if kind.grain != "subject":
         raise DetectorError(
             f"{kind.name}: watches places by what many subjects do, one series says nothing to it"
@@ -189,9 +212,22 @@ def step_of(seconds: NDArray[np.int64]) -> int:
     >>> step_of(np.array([0, 300, 600, 600, 900, 5000]))
     300
     """
+    if (seconds < np.maximum.accumulate(seconds) - CLOCK_BACK_S).any():
+        seconds = np.sort(seconds)
     steps = np.diff(seconds)
     steps = steps[steps > 0]
     return int(np.median(steps)) if len(steps) else 3600
+
+
+def order_warning(where: Path | str, count: int) -> str:
+    """Return what to say of a series that is out of order.
+
+    >>> order_warning("a.csv", 1)
+    'a.csv: 1 row is more than an hour earlier than one before it; scored in the order of time'
+    """
+    rows = "1 row is" if count == 1 else f"{count:,} rows are"
+    than = "it" if count == 1 else "them"
+    return f"{where}: {rows} more than an hour earlier than one before {than}; scored in the order of time"
 
 
 def place_rows(seconds: NDArray[np.int64], interval_s: int) -> NDArray[np.int64]:
@@ -269,15 +305,21 @@ def read_series(source: Path, column: str) -> Series:
     return series_of(table_of(source), column, source)
 
 
-def series_of(table: pa.Table, column: str, source: Path | str, time: str | None = None) -> Series:
-    """Return one series of a table; `source` is what errors call it.
+def series_of(
+    table: pa.Table,
+    column: str,
+    source: Path | str,
+    time: str | None = None,
+    option: str = "--column",
+) -> Series:
+    """Return one series of a table; `source` is what errors call it, `option` what names a column.
 
     Raises
     ------
     ScoreError
         As :func:`read_series`.
     """
-    names = table.column_names
+    names = [name for name in table.column_names if name != ROW]
     stamp_name = next((n for want in TIME_NAMES for n in names if n.lower() == want), None)
     if time is not None:
         stamp_name = time if time in names else None
@@ -291,7 +333,7 @@ def series_of(table: pa.Table, column: str, source: Path | str, time: str | None
     if column not in names:
         others = [n for n in names if n != stamp_name]
         raise ScoreError(
-            f"{source}: no column {column!r}; there are {', '.join(others)}: give one as --column"
+            f"{source}: no column {column!r}; there are {', '.join(others)}: give one as {option}"
         )
     stamps = table[stamp_name].combine_chunks()
     texts = table[column].combine_chunks()

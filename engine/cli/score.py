@@ -21,14 +21,17 @@ def score(detector: str, params: tuple[str, ...], column: str, source: Path, tar
     """Score a series: writes timestamp, value, score, one row per input row, in its order.
 
     The score lies in [0, 1] and grows with the evidence; it is nan while the detector is not
-    ready, or where the value is missing.
+    ready, or where the value is missing. Rows whose stamps step back by more than an hour are out
+    of order: the series is then scored in the order of time, with a warning.
     """
     overrides = dict(_override(text) for text in params)
-    from engine.score import score_file
+    from engine.score import order_warning, score_file
 
     done = score_file(detector, overrides, column, source, target)
+    if done.out_of_order:
+        click.echo(f"gridwarden: warning: {order_warning(source, done.out_of_order)}", err=True)
     click.echo(
-        f"{source}: {done.rows} rows, {done.scored} scored, slots of {done.interval_s} s → {target}",
+        f"{source}: {done.rows:,} row{'' if done.rows == 1 else 's'}, {done.scored} scored, slots of {done.interval_s} s → {target}",
         err=True,
     )
 

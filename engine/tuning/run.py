@@ -6,8 +6,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from engine import library, plots
 from engine.config import Config, load
-from engine.frames import Kind, as_file, from_arrow, kind_of, to_arrow
+from engine.frames import Kind, as_file, as_given, from_arrow, kind_of, to_arrow
 from engine.inputs import fingerprint
 from engine.replay import ReplayOptions
 from engine.ruletest import case_files
@@ -381,9 +382,15 @@ def tune(
     >>> tuned.verdict in ("improves", "no improvement", "worse")
     True
     """
+    known = [f.name for f in fields(TuneOptions) if f.name != "rule"]
+    for name in options:
+        if name not in known:
+            raise TuneError(_unknown(name, known))
+    if isinstance(options.get("budgets"), int | float):
+        options["budgets"] = (options["budgets"],)
     many = readings if isinstance(readings, list | tuple) else (readings,)
     happened = events if isinstance(events, list | tuple) else (events,)
-    with tempfile.TemporaryDirectory(prefix="gridwarden-") as made:
+    with tempfile.TemporaryDirectory(prefix="gridwarden-") as made, as_given(made):
         folder = Path(made)
         inputs = ReplayOptions(
             readings=tuple(as_file(x, folder, f"readings-{i}") for i, x in enumerate(many)),
@@ -399,3 +406,14 @@ def tune(
             on_trial=on_trial,
             kind=kind_of(many[0]) or "pandas",
         )
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    """Return what to say of an option that does not exist.
+
+    >>> _unknown("budget", ["budgets", "trials"])
+    "unknown option 'budget'; did you mean 'budgets'? known: budgets, trials"
+    """
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown option {name!r}; {hint}known: {', '.join(known)}"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,15 +16,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from connectors.errors import InputError
 from detectors.base import DetectorError, lookup, names
-from engine.api import Replayed, Scores, replay, score
+from engine.api import Replayed, Scores, replay, score, tune
 from engine.config import Config
 from engine.frames import FrameError, kind_of, to_arrow
 from engine.online import Online
 from engine.plots import PlotError
 from engine.replay import Replay, ReplayOptions
-from engine.score import ScoreError, score_file
+from engine.score import OrderWarning, ScoreError, score_file
 from engine.simulate import Incident, Town, TownConfig
+from engine.tuning.search import TuneError
 
 
 def load(days: int = 40) -> pd.Series:
@@ -115,6 +118,56 @@ def test_errors_say_what_was_wanted() -> None:
         score([1, 2, 3], "seasonal")
     with pytest.raises(FrameError, match="wanted pandas, polars or arrow"):
         score(series, "seasonal").to_frame("excel")  # type: ignore[arg-type]
+
+
+def test_errors_name_what_python_calls_it() -> None:
+    frame = pd.DataFrame({"ts": load().index, "kwh": load().to_numpy(), "v": 1.0})
+    with pytest.raises(
+        ScoreError, match=r"no column 'value'; there are kwh, v: give one as value=$"
+    ):
+        score(frame, "seasonal")
+    with pytest.raises(ScoreError, match=r"no column 'home'; there are ts, kwh, v$"):
+        score(frame, "seasonal", by="home")
+    with pytest.raises(DetectorError, match="'sesonal'; did you mean 'seasonal'"):
+        score(load(), "sesonal")
+    for bare in (pd.Series([1.0, 2.0]), pl.Series([1.0, 2.0])):
+        with pytest.raises(ScoreError, match="without stamps; give it a DatetimeIndex"):
+            score(bare, "seasonal")
+    with pytest.raises(TuneError, match="unknown option 'budget'; did you mean 'budgets'"):
+        tune("elderly-silence", "r.csv", "m.csv", "s.csv", budget=12)
+
+
+def test_a_table_is_called_what_it_was_given_as() -> None:
+    bad = pd.DataFrame({"meter": ["m"], "when": ["2026-01-01"]})
+    with pytest.raises(InputError) as caught:
+        replay(bad, pd.DataFrame({"id": ["m"]}), pd.DataFrame({"id": ["s"]}))
+    assert "table " in str(caught.value)
+    assert ".arrow" not in str(caught.value)
+    assert "/gridwarden-" not in str(caught.value)
+
+
+def test_rows_out_of_order_are_scored_in_the_order_of_time() -> None:
+    series = load()
+    wild = series.sample(frac=1, random_state=5)
+    with pytest.warns(OrderWarning, match="rows are more than an hour earlier than one before"):
+        result = score(wild, "seasonal")
+    found = dict(zip(wild.index, result["score"], strict=True))
+    np.testing.assert_array_equal(
+        [found[t] for t in series.index], score(series, "seasonal")["score"]
+    )
+    assert result["value"].tolist() == wild.tolist()
+    above, below = result.plot()
+    for drawn in (above, below):
+        assert (np.diff(drawn.lines[0].get_xdata().astype("int64")) >= 0).all()
+
+
+def test_clocks_set_back_are_no_disorder() -> None:
+    series = load()
+    index = series.index.to_numpy().copy()
+    index[300:] -= np.timedelta64(1, "h")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        score(pd.Series(series.to_numpy(), pd.DatetimeIndex(index)), "seasonal")
 
 
 def test_plots_draw_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

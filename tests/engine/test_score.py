@@ -75,6 +75,19 @@ def test_duplicate_and_backward_stamps_keep_every_row(tmp_path: Path) -> None:
     assert [row["timestamp"] for row in scored(tmp_path / "s.csv")] == stamps
 
 
+def test_a_file_out_of_order_is_scored_in_time_and_told(tmp_path: Path) -> None:
+    rows = list(zip(hours(600), wave(600), strict=True))
+    mixed = rows[300:] + rows[:300]
+    for name, given in (("a", rows), ("b", mixed)):
+        source, target = write(tmp_path / f"{name}.csv", given), tmp_path / f"{name}.out"
+        score_file("seasonal", {}, "value", source, target)
+    sorted_rows, as_given = scored(tmp_path / "a.out"), scored(tmp_path / "b.out")
+    assert as_given == sorted_rows[300:] + sorted_rows[:300]
+    base = ["--input", str(tmp_path / "b.csv"), "--output", str(tmp_path / "c.out")]
+    told = CliRunner().invoke(score, ["--detector", "seasonal", *base]).stderr
+    assert "b.csv: 300 rows are more than an hour earlier than one before them" in told
+
+
 def test_place_rows_leaves_holes_and_caps_them() -> None:
     slots = place_rows(np.array([0, 3600, 7200, 7200, 10_800, 36_000, 10**9]), 3600)
     assert np.diff(slots[:6]).tolist() == [1, 1, 1, 1, 6]
