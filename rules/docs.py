@@ -50,11 +50,11 @@ _CONTEXTS: Mapping[str, tuple[str, str]] = {
 }
 _COUNTERFACTUALS_ZH: Mapping[str, str] = {
     "sign_of_life": "预警前有一次超过该户门槛的用量",
-    "usual_use": "这段时间的用量与平时相当",
-    "standby": "这段时间的负荷处于待机水平",
+    "usual_use": "这段时间的用量有停顿或与平时相当；累计表则为覆盖这段时间的计划检修",
+    "standby": "有覆盖这段时间、功率留有余量的经批准试车",
     "permit": "有覆盖这段时间的许可或经批准的试车",
-    "reports": "没有读数的表照常上报",
-    "fewer_events": "少了最近的那一件事",
+    "reports": "有覆盖这段时间的计划检修",
+    "fewer_events": "所计的事件均已撤回",
     "absence": "有覆盖这段时间的外出登记",
     "registration": "这段时间开始时已有租住变动登记",
     "none": "无法列举",

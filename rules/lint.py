@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from detectors.base import DetectorError, lookup
 from rules.expression import Literal, conjuncts, parse
 from rules.model import URGENCY, Rule, Selector
 from rules.problems import listing, suggest
@@ -16,6 +18,25 @@ Path: TypeAlias = tuple[str | int, ...]
 
 QUEUES = ("gridworker", "grid_leader", "street", "department")
 """Queues that every roster knows."""
+KINDS = frozenset(
+    [
+        "home",
+        "elderly_alone",
+        "rental",
+        "vacant",
+        "shop",
+        "office",
+        "public_building",
+        "plant",
+        "closed_plant",
+        "air_sensor",
+    ]
+)
+"""Kinds of subject that tables usually hold; any other may be used, too."""
+UTILITIES = ("electricity", "water", "gas", "heat")
+"""What meters usually measure; any other may be used, too."""
+EXPLAINED_BY = {"usual_use": "maintenance", "reports": "maintenance", "absence": "absent"}
+"""Counterfactuals that are applied as an event, and the context by which a rule heeds it."""
 STEPS = ("stand_in", *QUEUES)
 """Steps of a ladder that every roster knows."""
 
@@ -61,6 +82,11 @@ def _about(rule: Rule, rules: Sequence[Rule], known: Population) -> Iterator[Sus
     if by is not None:
         yield Suspicion(("name",), f'it is shadowed: "{by.name}" fires whenever it would')
     yield from _people(rule, known.roles)
+    yield from _utilities(rule)
+    yield from _unexplained(rule)
+    if known.subjects is None:
+        others = {kind for other in rules if other is not rule for kind in other.subjects.kinds}
+        yield from _kinds(rule, KINDS | others)
     if known.subjects is not None and rule.subjects.grain == "subject":
         yield from _selects(rule.subjects, known.subjects)
 
@@ -185,6 +211,59 @@ def _people(rule: Rule, roles: frozenset[str] | None) -> Iterator[Suspicion]:
             )
     if rule.hard_danger and rule.group.wait_s:
         yield Suspicion(("group", "wait"), "hard danger never waits: this changes nothing")
+
+
+# -- whom and what it hears -------------------------------------------------------------------------
+
+
+def _kinds(rule: Rule, known: frozenset[str]) -> Iterator[Suspicion]:
+    for kind in rule.subjects.kinds:
+        near = difflib.get_close_matches(kind, sorted(known), n=1, cutoff=0.75)
+        if kind not in known and near:
+            yield Suspicion(
+                ("subjects", "kinds"), f'no table is known to have subjects of kind "{kind}"',
+                hint=f'did you mean "{near[0]}"?',
+            )  # fmt: skip
+
+
+def _utilities(rule: Rule) -> Iterator[Suspicion]:
+    for name, use in rule.signals.items():
+        try:
+            heard = {channel.utility for channel in lookup(use.detector).channels}
+        except DetectorError:
+            heard = {"*"}
+        for utility in use.utilities:
+            path: Path = ("signals", name, "utilities")
+            if "*" not in heard and utility not in heard:
+                yield Suspicion(
+                    path, f'detector "{use.detector}" never hears "{utility}"',
+                    hint=suggest(utility, heard), wanted=f"one of {listing(heard)}",
+                )  # fmt: skip
+            elif utility not in UTILITIES and (hint := suggest(utility, UTILITIES)):
+                yield Suspicion(path, f'no meter is known to measure "{utility}"', hint=hint)
+
+
+def _unexplained(rule: Rule) -> Iterator[Suspicion]:
+    """Find counterfactuals that change nothing: an event that the rule does not heed."""
+    context = EXPLAINED_BY.get(rule.counterfactual)
+    if context is None:
+        return
+    uses = rule.signals.values()
+    if (
+        rule.counterfactual == "usual_use"
+        and uses
+        and not any(not use.utilities or set(use.utilities) & set(UTILITIES) for use in uses)
+    ):  # only registers need the event: meters of air, noise and the like are none
+        return
+    texts = [rule.when, *(unless.when or "" for unless in rule.unless)]
+    heeded = any(unless.context == context for unless in rule.unless)
+    if not heeded and not any(f"context.{context}" in text for text in texts):
+        yield Suspicion(
+            ("counterfactual",),
+            f'"{rule.counterfactual}" may be applied as an event that this rule does not heed, '
+            "and `audit` then finds it raised all the same",
+            hint=f"add {context} to unless",
+        )
 
 
 # -- rules that stand before others -----------------------------------------------------------------

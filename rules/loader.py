@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -172,10 +173,16 @@ def _records(reader: Reader) -> list[Read]:
     if root is None:
         reader.warnings.append(Problem(reader.file, 1, 1, "the file is empty", warning=True))
         return []
-    several = isinstance(root, yaml.MappingNode) and any(
-        isinstance(key, yaml.ScalarNode) and key.value == "rules" for key, _ in root.value
-    )
-    if several:
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    keys = {key.value: key for key, _ in pairs if isinstance(key, yaml.ScalarNode)}
+    if "tests" in keys:
+        folder = PurePath(reader.file).parent / "tests"
+        reader.report(
+            keys["tests"], "this looks like a file of tests, not of rules",
+            hint=f"move it to {folder}",
+        )  # fmt: skip
+        return []
+    if "rules" in keys:
         whole = FILE.read(reader, root)
         return [r for r in whole["rules"] or () if isinstance(r, Read)]
     record = RULE.read(reader, root)

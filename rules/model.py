@@ -371,11 +371,11 @@ class Rule:
 COUNTERFACTUALS: Mapping[str, str] = MappingProxyType(
     {
         "sign_of_life": "one reading above the subject's threshold before the alert",
-        "usual_use": "the episode's readings at the usual amount",
-        "standby": "the episode's readings at the learned standby load",
+        "usual_use": "the episode's readings paused or at the usual amount; of a register: announced maintenance",
+        "standby": "an approved test that covers the episode, with room above its load",
         "permit": "a permit or approved test that covers the episode",
-        "reports": "readings from the silent meters",
-        "fewer_events": "the newest of the counted events left out",
+        "reports": "announced maintenance that covers the silence",
+        "fewer_events": "the counted events withdrawn",
         "absence": "a registered absence that covers the episode",
         "registration": "a registered change of tenants when the episode began",
         "none": "nothing can be listed",

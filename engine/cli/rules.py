@@ -27,7 +27,7 @@ def rules() -> None:
 
 
 @rules.command()
-@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
     "--today", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="For calendars; default: now."
@@ -42,10 +42,10 @@ def rules() -> None:
 )  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit code 1 for warnings, too.")
 def check(
-    path: Path | None, config_file: Path | None, today: dt.datetime | None, subjects: str | None,
+    paths: tuple[Path, ...], config_file: Path | None, today: dt.datetime | None, subjects: str | None,
     workers: str | None, strict: bool,
 ) -> int:  # fmt: skip
-    """Check the rule files of PATH (default: those of the configuration, else the shipped library).
+    """Check the rule files of PATHS (default: those of the configuration, else the shipped library).
 
     Prints every problem of every file as file:line:column; exit code 1 if there are any. What is
     legal but suspicious is a warning: rules that can never fire, that others cover, without a
@@ -58,7 +58,9 @@ def check(
     from rules.problems import RuleErrors
 
     config = load_config(config_file)
-    files = library.rule_files(path if path is not None else config.rules.path)
+    files: dict[str, str] = {}
+    for path in paths or (config.rules.path,):
+        files |= library.rule_files(path)
     try:
         found = load(files, None, _population(subjects, workers))
         calendars = library.calendars(config.calendars)

@@ -311,6 +311,15 @@ def test_three_mistakes_of_a_rule_file_are_three_messages_with_their_places(town
     assert checked.out.strip() in replayed.err
 
 
+def test_several_rule_files_are_checked_at_once(town: Town) -> None:
+    text = library.shipped("library")
+    names = ("water-leak", "elderly-excess")
+    paths = [town.put(f"{n}.yaml", text[f"rules/library/{n}.yaml"]) for n in names]
+    done = town.run("rules", "check", *map(str, paths))
+    assert done.code == 0, done.out
+    assert "2 rules in 2 files" in done.out
+
+
 def test_rules_that_are_not_there(town: Town) -> None:
     for name, word in (("nowhere", "no such folder"), ("", "holds no rule files")):
         done = town.run("rules", "check", town.path(name))

@@ -8,6 +8,7 @@ import pytest
 
 from rules.lint import Population
 from rules.loader import load
+from rules.problems import RuleErrors
 from tests.rules.kit import KNOWN, document, dump
 
 HOMES = Population(
@@ -194,3 +195,45 @@ def test_not_shadowed_by_what_is_narrower_or_other(other: dict[str, Any]) -> Non
 def test_without_a_route() -> None:
     assert "it has no route" in warnings(document(route=None))[0]
     assert warnings(document(route=None, shadow=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "at", "message"),
+    [
+        ({"subjects": {"kinds": ["rentel"]}}, "- rentel", 'did you mean "rental"?'),
+        ({"signals": {"silence": {"detector": "quiet", "utilities": ["watter"]}}}, "- watter", 'did you mean "water"?'),
+        ({"counterfactual": "usual_use"}, "usual_use", "add maintenance to unless"),
+        ({"counterfactual": "absence", "unless": ["maintenance"]}, "absence", "add absent to unless"),
+    ],
+)  # fmt: skip
+def test_what_nothing_is_heard_of(changes: dict[str, Any], at: str, message: str) -> None:
+    source = dump(document(**changes))
+    (line,) = load({"rule.yaml": source}, KNOWN).warnings
+    assert message in line
+    assert pointed(source, line).strip() == at
+
+
+def test_kinds_and_measures_of_ones_own_are_no_slips() -> None:
+    own = {"silence": {"detector": "quiet", "utilities": ["pm25"]}}
+    assert warnings(document(subjects={"kinds": ["greenhouse", "rental_home"]}, signals=own)) == []
+    assert warnings(document(counterfactual="usual_use", signals=own)) == []
+    assert warnings(document(counterfactual="usual_use", unless=["maintenance"])) == []
+
+
+def test_a_detector_that_never_hears_a_utility() -> None:
+    from rules.loader import registered
+
+    known = {"fade": registered("fade")}
+    signals = {"silence": {"detector": "fade", "utilities": ["water"]}}
+    (line,) = load({"rule.yaml": dump(document(signals=signals))}, known).warnings  # type: ignore[arg-type]
+    assert 'detector "fade" never hears "water"; wanted one of electricity' in line
+
+
+def test_a_file_of_tests_among_rules_is_told_where_to_go() -> None:
+    with pytest.raises(RuleErrors) as error:
+        load(
+            {"mine/t.yaml": "rules: a-rule\ntests: []\n", "mine/rule.yaml": dump(document())}, KNOWN
+        )
+    (problem,) = error.value.problems
+    assert str(problem).startswith("mine/t.yaml:2:1: this looks like a file of tests")
+    assert problem.hint == "move it to mine/tests"
