@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from connectors.columns import plain_text
@@ -29,6 +30,8 @@ from connectors.writers import RowWriter, csv_bytes, csv_header, ndjson_bytes, w
 _READING = ("meter_id", "ts", "value")
 _EVENT = ("event_id", "ts", "kind", "subject_id", "place", "attrs")
 _WHY = ("source", "position", "reason", DETAIL, RAW)
+SHOWN = 60
+"""Characters of an unreadable text that a detail repeats; the column has it all."""
 _REASONS = pa.array([f.name.lower() for f in Fault])
 
 
@@ -189,13 +192,14 @@ class QuarantineWriter:
             if block.raw is None:
                 raise ValueError(f"{block.source}: a block without raw columns")
             raw = block.raw.take(pa.array(bad))
+            texts = [plain_text(raw.column(name)) for name in _READING]
             self._readings.write(
                 [
-                    *(plain_text(raw.column(name)) for name in _READING),
+                    *texts,
                     pa.array([block.source] * len(bad), pa.string()),
                     pa.array(block.position[bad], pa.int64()),
                     _REASONS.take(pa.array(faults[bad])),
-                    _column(raw, DETAIL),
+                    _details(faults[bad], texts[1], texts[2], _column(raw, DETAIL)),
                     _column(raw, RAW),
                 ]
             )
@@ -242,6 +246,24 @@ class QuarantineWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _details(faults: NDArray[np.uint8], ts: pa.Array, value: pa.Array, found: pa.Array) -> pa.Array:
+    """Return what was got and wanted, of stamps and values that cannot be read; else as found."""
+    for fault, name, text, wanted in (
+        (Fault.BAD_TIME, "ts", ts, "a time as 2026-03-01T00:15:00+08:00, or seconds since 1970"),
+        (Fault.BAD_VALUE, "value", value, "a finite number"),
+    ):
+        mine = faults == fault
+        if not mine.any():
+            continue
+        shown = pc.utf8_slice_codeunits(text.cast(pa.string()), 0, SHOWN)
+        empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(shown), ""), True)
+        quoted = pc.binary_join_element_wise("'", shown, "'", "")
+        got = pc.if_else(empty, "empty", quoted)
+        said = pc.binary_join_element_wise(f"{name} is ", got, f"; wanted {wanted}", "")
+        found = pc.if_else(pa.array(mine), pc.coalesce(found, said), found)
+    return found
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.StringArray:

@@ -32,6 +32,7 @@ from engine.frames import (
     on_local_clock,
     to_arrow,
 )
+from engine.language import counted
 from engine.score import (
     ROW,
     TIME_NAMES,
@@ -89,9 +90,8 @@ class Scores:
 
     def __repr__(self) -> str:
         ready = int(np.isfinite(self["score"]).sum())
-        return (
-            f"Scores({self.detector}: {len(self)} rows, {ready} scored, slots of {self.slot_s} s)"
-        )
+        rows = f"{len(self)} row{'' if len(self) == 1 else 's'}"
+        return f"Scores({self.detector}: {rows}, {ready} scored, slots of {self.slot_s} s)"
 
     def __getitem__(self, column: str) -> NDArray[Any]:
         values: NDArray[Any] = self.table[column].to_numpy()
@@ -277,7 +277,8 @@ class Replayed:
 
     def __repr__(self) -> str:
         total = sum(c.rows for c in self.rows.values())
-        return f"Replayed({total} rows, {len(self)} alerts by {len(self.by_rule)} rules)"
+        alerts, rules = counted(len(self), "alert"), counted(len(self.by_rule), "rule")
+        return f"Replayed({counted(total, 'row')}, {alerts} by {rules})"
 
     @property
     def by_rule(self) -> dict[str, int]:

@@ -51,12 +51,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "done": (
         "共 {rows:,} 行，{seconds:.1f} 秒，每秒 {rate:,.0f} 行。",
-        "{rows:,} rows in {seconds:.1f} s, {rate:,.0f} rows/s.",
+        "{rows:row|rows} in {seconds:.1f} s, {rate:,.0f} rows/s.",
     ),
     "resumed": ("从第 {rows:,} 行接着运行。", "Went on from row {rows:,}."),
     "rules_ok": (
         "{files} 个文件，{rules} 条规则，全部正确。版本 {version}",
-        "{rules} rules in {files} files: all good. Version {version}",
+        "{rules:rule|rules} in {files:file|files}: all good. Version {version}",
     ),
     "warning": ("警告：{text}", "warning: {text}"),
     "calendar_unknown": (
@@ -68,19 +68,20 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "rules_warned": (
         "{files} 个文件，{rules} 条规则，没有错误，{warnings} 条警告。版本 {version}",
-        "{rules} rules in {files} files: no errors, {warnings} warnings. Version {version}",
+        "{rules:rule|rules} in {files:file|files}: no errors, {warnings:warning|warnings}. "
+        "Version {version}",
     ),
     "dry_run": ("试运行", "dry run"),
     "rule_tests": ("规则测试", "rule tests"),
     "quarantine_where": (
         "{rows:,} 行已隔离，原样连同原因存于 {path}（事件另存于同名 .events 文件）；改正后可作为 "
         "--readings / --events 再次输入。",
-        "{rows:,} rows were refused: see {path} for each with its reason (events: beside it, as "
-        ".events); mend them and give the file as --readings or --events.",
+        "{rows:row was|rows were} refused: see {path} for each with its reason (events: beside it, as "
+        ".events); mend and give the file as --readings or --events.",
     ),
     "quarantine_how": (
         "{rows:,} 行已隔离；加 --quarantine 文件名 可导出它们及原因。",
-        "{rows:,} rows were refused; --quarantine FILE writes them out with their reasons.",
+        "{rows:row was|rows were} refused; --quarantine FILE writes such rows out with their reasons.",
     ),
     "stopped": (
         "已中断。带 --store 用同一命令可接着运行。",
@@ -114,6 +115,23 @@ def calendar_unknown(country: str, years: Iterable[int]) -> str:
     )
 
 
+class _Count(int):
+    """A number of things: ``{rules:rule|rules}`` is "1 rule", "1,200 rules"."""
+
+    def __format__(self, spec: str) -> str:
+        one, several, more = spec.partition("|")
+        return counted(int(self), one, more) if several else format(int(self), spec)
+
+
+def counted(n: int, one: str, more: str | None = None) -> str:
+    """Return a number of things in English.
+
+    >>> counted(1, "alert"), counted(1200, "alert"), counted(2, "row was", "rows were")
+    ('1 alert', '1,200 alerts', '2 rows were')
+    """
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
 def say(word: str, **values: Any) -> str:
     """Return a known text in the language to speak.
 
@@ -121,4 +139,5 @@ def say(word: str, **values: Any) -> str:
     True
     """
     zh, en = _WORDS[word]
-    return pick(zh, en).format(**values)
+    told = {k: _Count(v) if type(v) is int else v for k, v in values.items()}
+    return pick(zh, en).format(**told)

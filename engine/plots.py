@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 LEVEL_COLOURS: Mapping[str, str] = {
     "red": "#c62828", "orange": "#ef6c00", "yellow": "#f9a825", "blue": "#1565c0"
 }  # fmt: skip
+_DAY = np.timedelta64(1, "D")
 LINE, SCORE, GREY = "#37474f", "#c62828", "#90a4ae"
 
 
@@ -71,7 +72,11 @@ def timeline(
     one.set_yticks(range(len(rules)), rules)
     one.set_ylim(-0.6, max(len(rules), 1) - 0.4)
     one.invert_yaxis()
-    one.set_title(f"{sum(map(len, times))} alerts")
+    raised = np.concatenate([np.asarray(when) for when in times]) if times else np.zeros(0)
+    one.set_title("1 alert" if len(raised) == 1 else f"{len(raised)} alerts")
+    if len(raised) and np.ptp(raised.astype("datetime64[ns]")) < _DAY:
+        # one alert alone would stand in an axis of years
+        one.set_xlim(raised.min() - _DAY, raised.max() + _DAY)
     _tidy(one)
     return one
 

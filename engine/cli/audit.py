@@ -20,7 +20,7 @@ def audit(alerts: tuple[Path, ...], sample: int | None, as_json: bool) -> int:
     from dataclasses import asdict
 
     from engine.audit import audit as run
-    from engine.language import pick
+    from engine.language import counted, pick
 
     code = 0
     for path in alerts:
@@ -40,7 +40,7 @@ def audit(alerts: tuple[Path, ...], sample: int | None, as_json: bool) -> int:
                 f"{path}：{result.alerts} 条预警；重放逐字节一致：{yes if result.identical else no}；"
                 f"行数核对：{yes if result.reconciled else no}；反事实成立 {result.proven} 条，"
                 f"未试 {result.untried} 条。",
-                f"{path}: {result.alerts} alerts; replay identical: "
+                f"{path}: {counted(result.alerts, 'alert')}; replay identical: "
                 f"{yes if result.identical else no}; counts add up: "
                 f"{yes if result.reconciled else no}; counterfactuals proven: {result.proven}, "
                 f"not tried: {result.untried}.",

@@ -66,6 +66,22 @@ def test_rows_are_there_with_reason_and_position(tmp_path: Path, extension: str)
         "2 fields, wanted 3",
         "a double quote is not closed",
     ]
+    assert {r["reason"]: r["detail"] for r in rows if r["reason"].startswith("bad")} == {
+        "bad_time": "ts is 'soon'; wanted a time as 2026-03-01T00:15:00+08:00, or seconds since 1970",
+        "bad_value": "value is '1,5'; wanted a finite number",
+    }
+
+
+def test_what_is_empty_or_endless_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(f"meter_id,ts,value\nm1,2024-01-01T00:00Z,\nm1,,1\nm1,{'9' * 400}x,1\n")
+    with QuarantineWriter(str(tmp_path / "q.csv")) as out:
+        for block in ReadingSource(str(path), directory(["m1"]), name="street"):
+            out.block(block)
+    first, second, third = (row["detail"] for row in read_all(tmp_path / "q.csv"))
+    assert first == "value is empty; wanted a finite number"
+    assert second.startswith("ts is empty; wanted a time")
+    assert third.startswith(f"ts is '{'9' * 60}'; wanted")
 
 
 @pytest.mark.parametrize("extension", FORMATS)

@@ -18,6 +18,7 @@ import pytest
 
 from connectors.errors import InputError
 from detectors.base import DetectorError, lookup, names
+from engine import plots
 from engine.api import Replayed, Scores, replay, score, tune
 from engine.config import Config
 from engine.frames import FrameError, kind_of, to_arrow
@@ -168,6 +169,14 @@ def test_clocks_set_back_are_no_disorder() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         score(pd.Series(series.to_numpy(), pd.DatetimeIndex(index)), "seasonal")
+
+
+def test_one_alert_is_drawn_in_days() -> None:
+    raised = np.array(["2026-03-02T08:00"], "datetime64[ns]")
+    axes = plots.timeline([raised], ["elderly-silence"], [["red"]])
+    assert axes.get_title() == "1 alert"
+    low, high = axes.get_xlim()
+    assert high - low == pytest.approx(2)  # days
 
 
 def test_plots_draw_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
