@@ -8,14 +8,18 @@ the promises written here.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from detectors.mishaps import short, told
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.integer[Any]]
@@ -291,10 +295,26 @@ class Detector(ABC):
     # -- what callers use -----------------------------------------------------------------
 
     def step(self, frame: Frame) -> Signals:
-        """Score the slots of `frame` in order, learning from each; return their signals."""
+        """Score the slots of `frame` in order, learning from each; return their signals.
+
+        Raises
+        ------
+        DetectorError
+            If the frame is not what the detector takes, or the detector's own code fails; the
+            message names its file and line.
+        """
         self._check(frame)
         out = Signals.empty(frame.slots, self.rows)
-        self._step(frame, out)
+        try:
+            self._step(frame, out)
+        except (DetectorError, MemoryError):
+            raise
+        except Exception as error:
+            file = inspect.getfile(type(self))
+            raise DetectorError(
+                f'detector "{self.name}" failed: {told(error, file)}; '
+                f"mend {short(file)}, or use another detector"
+            ) from error
         return out
 
     def score(self, frame: Frame) -> Signals:
@@ -461,6 +481,8 @@ class Detector(ABC):
 
 _REGISTRY: dict[str, type[Detector]] = {}
 _FACTORIES: dict[str, Callable[[str], type[Detector]]] = {}
+BROKEN: dict[str, str] = {}
+"""Modules of detectors that cannot be loaded: name → file, line and why."""
 D = TypeVar("D", bound=type[Detector])
 
 
@@ -475,6 +497,19 @@ def register(cls: D) -> D:
 def register_family(prefix: str, factory: Callable[[str], type[Detector]]) -> None:
     """Make a family of detectors known: ``river:HalfSpaceTrees`` has prefix ``river``."""
     _FACTORIES[prefix] = factory
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Forget what a file registered before it failed: half a file is no detector."""
+    before, families = dict(_REGISTRY), dict(_FACTORIES)
+    try:
+        yield
+    except Exception:
+        for known, was in ((_REGISTRY, before), (_FACTORIES, families)):
+            for name in set(known) - set(was):
+                del known[name]
+        raise
 
 
 def lookup(name: str) -> type[Detector]:
@@ -495,7 +530,8 @@ def lookup(name: str) -> type[Detector]:
         known = ", ".join(sorted([*_REGISTRY, *(f"{p}:*" for p in _FACTORIES)]))
         near = get_close_matches(name, sorted(_REGISTRY), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise DetectorError(f"unknown detector {name!r}; {hint}known: {known}")
+        broken = "".join(f"; not loaded: {why}" for why in BROKEN.values())
+        raise DetectorError(f"unknown detector {name!r}; {hint}known: {known}{broken}")
     return _REGISTRY[name]
 
 

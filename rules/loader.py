@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from detectors.base import Detector, DetectorError, lookup, names
+from detectors.base import BROKEN, Detector, DetectorError, lookup, names
 from rules import document
 from rules.build import DetectorFacts, KnownDetectors, build
 from rules.grammar import FILE, RULE
@@ -160,7 +160,8 @@ def _lookup_in(known: Mapping[str, DetectorFacts]) -> KnownDetectors:
 
 def _unknown(name: str, known: Mapping[str, DetectorFacts] | list[str]) -> str:
     parts = [f'unknown detector "{name}"', f"wanted one of {listing(known, 30)}"]
-    return "; ".join(filter(None, [*parts, suggest(name, known)]))
+    broken = [f"not loaded: {why}" for why in BROKEN.values()]
+    return "; ".join(filter(None, [*parts, suggest(name, known), *broken]))
 
 
 def _records(reader: Reader) -> list[Read]:

@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -79,6 +80,7 @@ def cli() -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; known failures end with one clear message and exit code 3."""
+    _say_warnings_plainly()
     try:
         code = cli.main(args=argv, prog_name="gridwarden", standalone_mode=False)
     except click.UsageError as error:
@@ -99,6 +101,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         _report(error)
         sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say_warnings_plainly() -> None:
+    """Let a broken file of a detector be told in a line, without the source that told it."""
+    import warnings
+
+    usual = warnings.formatwarning
+
+    def told(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> str:
+        if category.__name__ == "BrokenDetectorWarning":  # nothing heavy is imported for it
+            return f"gridwarden: warning: {message}\n"
+        return usual(message, category, *rest, **more)
+
+    warnings.formatwarning = told
 
 
 def _report(error: Exception) -> None:
