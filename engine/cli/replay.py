@@ -174,6 +174,7 @@ def replay(
     for warning in run.warnings:
         click.echo(f"gridwarden: {warning}", err=True)
     print_summary(result, stdout_taken="-" in (alerts, quarantine))
+    _say_deaf(result, asked=rules is not None)
     _say_where(quarantine, result)
     if report:
         from engine.reporting import write_replay_report
@@ -240,6 +241,17 @@ def _tell_unreached(path: str, run: Replay) -> None:
     with writing(path):
         write_unreached(path, found)
     click.echo(say("unreached", homes=len(found), path=path), err=True)
+
+
+def _say_deaf(result: ReplayResult, *, asked: bool) -> None:
+    """Say which rules hear nobody, and why: no alerts of theirs is no good news."""
+    from engine.deaf import deaf
+    from engine.language import pick
+
+    if result.rules is None or result.registry is None:
+        return
+    for line in deaf(result.rules, result.registry, asked=asked):
+        click.echo(pick("听不到：", "hears nobody: ") + line, err=True)
 
 
 def names_seen(result: ReplayResult) -> set[str]:
