@@ -20,6 +20,7 @@ from engine import library
 from engine.cli.main import main
 from engine.cli.replay import print_summary
 from engine.host import BudgetUse
+from engine.language import counted
 from engine.replay import ReplayResult
 from engine.snapshot import SnapshotFolder
 from engine.store import Store
@@ -145,7 +146,7 @@ def test_a_bad_row_is_quarantined_with_its_reason_and_can_be_fed_again(
     assert done.code == 0
     total = ROWS + len(rows) + 1
     assert counts(done.out) == {"readings.csv": [total, ROWS + 1, 0, 0, len(rows)]}
-    assert f"{len(rows)} rows were refused" in done.err
+    assert f"{counted(len(rows), 'row was', 'rows were')} refused" in done.err
     assert town.path("refused.csv") in done.err
     refused = town.refused()
     assert [row["reason"] for row in refused] == reasons

@@ -1,11 +1,14 @@
 """The curve beside an alert: of the meter that the alert speaks of, in its unit, as long as told."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from engine.about import Threshold, threshold_of, utilities_of
 from engine.cli.main import main
 from engine.config import Config
+from engine.dryrun_page import _bars
 from engine.inputs import load_registry
 from engine.report import render
 from engine.report_charts import Curve, load_curve
@@ -142,3 +145,12 @@ def test_the_report_of_a_replay_names_meter_language_and_the_first_row(home, tmp
     html = page.read_text()
     assert '<html lang="en">' in html
     assert "2026-03-02 00:00 – " in html  # not 08:00 of the day before: midnight in Greenwich
+
+
+def test_the_bars_of_workers_have_room_for_their_signs():
+    """Cut at the left, "+0.033" reads as "-0.033"."""
+    run = SimpleNamespace(days=30.0, workers=[("w", 1, 2), ("v", 0, 0)], extra_per_day=0.033)
+    drawn = _bars(run, None)
+    for label in ("+0.033", "-0.033"):
+        end = float(drawn.split(f">{label}<")[0].rsplit('x="', 1)[1].split('"')[0])
+        assert end >= 7 * len(label)
