@@ -61,9 +61,13 @@ class Runner:
         """
         missing = sorted(set(case.rules) - {rule.name for rule in self.rules})
         if missing:
+            folder = Path(case.file).parent
+            beside = "" if folder.name == "tests" else (
+                f"; if its rules lie beside it, move it to {folder / 'tests'}"
+            )  # fmt: skip
             raise library.LibraryError(
                 f'{case.file}:{case.line}: "{case.name}" tests {missing[0]}, which is none of the '
-                "rules; give their folder with --rules"
+                f"rules; give their folder with --rules{beside}"
             )
         if not case.whole:
             return rehearsal.run(case, self.rules)

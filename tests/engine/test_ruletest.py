@@ -230,3 +230,12 @@ def test_a_folder_of_rules_without_tests_says_where_they_go(tmp_path: Path) -> N
     (tmp_path / "gate.yaml").write_text(GATE, encoding="utf-8")
     with pytest.raises(LibraryError, match=r"holds no tests; .*lie in .*tests, as YAML files"):
         case_files([tmp_path])
+
+
+def test_a_test_beside_its_rules_is_told_where_to_go() -> None:
+    text = "rules: my-rule\nsubjects: {a: home}\ntests:\n- {name: x, events: [{at: 1h, kind: v}], expect: []}\n"
+    for file, told in (("mine/t.yaml", True), ("mine/tests/t.yaml", False)):
+        (case,) = parse({file: text})
+        with pytest.raises(LibraryError, match="none of the rules") as error:
+            Runner(SHIPPED).run(case)
+        assert ("move it to mine/tests" in str(error.value)) is told
