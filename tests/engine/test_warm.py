@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import time
+
 import pytest
 
 from connectors.sources import ReadingSource
-from engine.warm import warm
+from engine.warm import kernels, telling, warm
 
 
 def test_all_kinds_of_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +28,17 @@ def test_all_kinds_of_files_are_read_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert warm() > 0
     assert {"csv.gz", "csv", "ndjson", "parquet", "arrow"} == set(read)
     assert rows["csv"] == rows["ndjson"] == rows["arrow"] == rows["parquet"] / 2 > 1_000
+    ready, known = kernels()
+    assert 10 < ready <= known
+
+
+def test_it_says_how_far_it_is_until_it_is_done() -> None:
+    out = io.StringIO()
+    with telling(out, every_s=0.001):
+        deadline = time.monotonic() + 10
+        while out.getvalue().count("\n") < 2 and time.monotonic() < deadline:
+            pass
+    said = out.getvalue()
+    assert all(" kernels, " in line for line in said.splitlines())
+    assert said.count("\n") >= 2
+    assert out.getvalue() == said
