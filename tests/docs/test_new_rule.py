@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from detectors.base import names
 from rules import casegrammar as grammar
 from rules.expression import FUNCTIONS, MACROS, METHODS
+from rules.loader import registered
 from rules.model import CONTEXTS, COUNTERFACTUALS
 from rules.scope import ALERT, LOOK, NOW, SUBJECT, signal_scope
 from rules.texts import FORMATS
@@ -37,3 +39,12 @@ def test_every_name_is_in_the_guide(name: str) -> None:
 def test_every_key_of_a_test_is_in_the_guide(record: str) -> None:
     for key in getattr(grammar, record).entries:
         assert f"`{key}`" in REFERENCE, key
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_fact_of_a_detector_is_in_the_guide(name: str) -> None:
+    told = registered(name)
+    assert not isinstance(told, str)
+    (row,) = [x for x in REFERENCE.splitlines() if re.match(rf"\|[^|]*`{name}`[^|]*\| `", x)]
+    assert told.facts is not None
+    assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == set(told.facts)
