@@ -160,6 +160,7 @@ def test_a_torn_or_altered_backup_is_refused_before_anything_is_written(tmp_path
     at = members["tables/alerts.parquet"].offset_data + 40
     for damaged in (
         whole[: len(whole) // 2],
+        whole[:at],  # within a table
         whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :],
         b"",
         b"not a tar",
