@@ -18,6 +18,7 @@ from engine.city.dashboard import dashboard
 from engine.city.district import District
 from engine.city.gateway import Gateway
 from engine.city.gateway_watch import GatewayMetrics
+from engine.city.loop_watch import LoopWatch
 from engine.city.watchman import WorkerMetrics
 from engine.cli.main import COMMANDS, cli
 from engine.config import Config, load
@@ -75,6 +76,7 @@ def exported(town: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
     class Shop:
         messages, busy_s, longest_turn_s, store_problem = 1, 1.0, 0.1, None
+        loop = LoopWatch()
         benches: ClassVar[Any] = {s: Bench(k) for s, k in street.keepers.items()}
 
     class Worker:
