@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,42 @@ def alerts_at(signals: Signals, line: int) -> int:
     return len(np.unique(onsets[onsets != NO_SLOT]))
 
 
+def table(figures: Mapping[str, Any]) -> str:
+    """Return the figures as people read them."""
+    lines = [
+        f"{figures['firm_years']:.0f} firm-years without a fade: what is asked, and how soon a fade is told",
+        f"{'alerts a firm-year':>18} {'fades by':>9} {'median':>8} {'p90':>8}  within 30 / 45 / 90 d",
+    ]
+    for name, found in figures.items():
+        if not name.startswith("budget "):
+            continue
+        for drop, of in found.items():
+            if drop != "line":
+                median, p90 = map(_days, (of["median_days"], of["p90_days"]))
+                within = " ".join(f"{of[f'within_{d}d']:.2f}" for d in (30, 45, 90))
+                asked, by = name.removeprefix("budget "), drop.removeprefix("drop ")
+                lines.append(f"{asked:>18} {by:>9} {median:>8} {p90:>8}  {within}")
+    real = figures["real plant"]
+    lines.append(f"real plant, {real['days']} days: {real['alerts']} alerts at .5 a firm-year")
+    for drop, days in figures["real plant, planted"].items():
+        told = ", ".join(map(_days, days))
+        lines.append(f"real plant, {drop} planted on {len(days)} days: told after {told}")
+    return "\n".join(lines)
+
+
+def _days(days: float) -> str:
+    return f"{days:.0f} d" if math.isfinite(days) else "never"
+
+
+def _finite(value: Any) -> Any:
+    """Return figures without infinity, which JSON does not know: null stands for never."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def main() -> None:
     """Print the figures, and write them as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -206,10 +244,11 @@ def main() -> None:
     parser.add_argument("--firms", type=int, default=300)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    figures = json.dumps(bench(args.data, args.firms), indent=1)
-    print(figures)
+    figures = bench(args.data, args.firms)
+    print(table(figures))
     if args.json:
-        args.json.write_text(figures + "\n", encoding="utf-8")
+        text = json.dumps(_finite(figures), indent=1, allow_nan=False)
+        args.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -37,3 +37,17 @@ def test_spring_festival_is_no_fade() -> None:
     daily[first - 7 : last + 12] = 250
     signals = fades.run(daily, fades.FIRST, rest)
     assert signals.urgency.max() <= 6
+
+
+def test_figures_are_a_table_and_json_without_infinity() -> None:
+    of = {"median_days": 48.0, "p90_days": float("inf"), "within_30d": 0.2, "within_45d": 0.5, "within_90d": 0.7}  # fmt: skip
+    figures = {
+        "firm_years": 552.3,
+        "budget 0.2": {"line": 7, "drop 30%": of},
+        "real plant": {"days": 181, "alerts": 0},
+        "real plant, planted": {"drop 30%": [39.0, float("inf")]},
+    }
+    shown = fades.table(figures).splitlines()
+    assert shown[2].split() == ["0.2", "30%", "48", "d", "never", "0.20", "0.50", "0.70"]
+    assert shown[-1].endswith("told after 39 d, never")
+    assert fades._finite(figures)["budget 0.2"]["drop 30%"]["p90_days"] is None
