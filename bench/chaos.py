@@ -18,8 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ from engine.city.servers import Kafka, Postgres, Server
 from engine.snapshot import SnapshotRef
 from engine.tasks import TaskState
 from tests.city import kit
+from tests.city.processes import City
 from tests.city.test_keeper import a_street, states
-from tests.city.test_worker import City
 from tests.engine import live_town
 
 Logs = list[list[bytes]]
@@ -115,19 +114,11 @@ class Pauses:
         return ", ".join(f"{shard_name(s)} {p:.1f} s" for s, p in sorted(self.longest.items()))
 
 
-@contextmanager
-def a_city(golden: Golden, folder: Path, servers: list[Server]) -> Iterator[City]:
+def a_city(golden: Golden, folder: Path, servers: list[Server]) -> City:
     kafka, pg = servers
     assert isinstance(kafka, Kafka)
     assert isinstance(pg, Postgres)
-    city = City(kafka, pg, golden.town, folder, "aiokafka")
-    try:
-        yield city
-    finally:
-        for worker in city.workers.values():
-            worker.kill()
-            worker.wait()
-        city.store.close()
+    return City(kafka, pg, golden.town, folder, "aiokafka")
 
 
 def finish(city: City, golden: Golden) -> None:

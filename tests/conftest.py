@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.missing import missing
+
 settings.register_profile(
     "gridwarden",
     derandomize=True,
@@ -27,8 +29,5 @@ def data() -> Path:
     """Real data; a laptop without it skips loudly, CI fails."""
     path = data_path()
     if not path.is_dir():
-        message = f"real data not found at {path}: set GRIDWARDEN_DATA"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"real data not found at {path}: set GRIDWARDEN_DATA")
     return path

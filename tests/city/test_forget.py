@@ -23,7 +23,7 @@ from engine.console.serve import vault_of
 from engine.outcomes import Report
 from engine.store import Look, Store
 from tests.city import kit, running
-from tests.city.test_worker import City
+from tests.city.processes import City
 from tests.engine import live_town
 from tests.engine.live_town import END_NS
 
@@ -46,14 +46,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def city(kafka: Kafka, pg: Postgres, town: Path, tmp_path: Path) -> Iterator[City]:
     shutil.copytree(town, tmp_path / "town")
-    made = City(kafka, pg, tmp_path / "town", tmp_path, "aiokafka")
-    try:
+    with City(kafka, pg, tmp_path / "town", tmp_path, "aiokafka") as made:
         yield made
-    finally:
-        for worker in made.workers.values():
-            worker.kill()
-            worker.wait()
-        made.store.close()
 
 
 def texts(messages: list[list[bytes]]) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from engine.city.source_rules import RulesSource
 from engine.store import Store
 from engine.store.activations import Announced
 from tests.city import kit, rules_kit, running
-from tests.city.test_worker import City
+from tests.city.processes import City
 from tests.engine import live_town
 
 PAUSES = ("2026-03-08T00:30:00Z", "2026-03-12T00:00:00Z", "2026-03-15T12:00:00Z")
@@ -30,14 +30,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def city(kafka: Kafka, pg: Postgres, town: Path, tmp_path: Path) -> Iterator[City]:
-    made = City(kafka, pg, town, tmp_path, "aiokafka")
-    try:
+    with City(kafka, pg, town, tmp_path, "aiokafka") as made:
         yield made
-    finally:
-        for worker in made.workers.values():
-            worker.kill()
-            worker.wait()
-        made.store.close()
 
 
 def approve(store: Store, wanted: Activation, now_ns: int) -> None:

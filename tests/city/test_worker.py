@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import text
 
 from engine.city.archive import archive_of, fill
 from engine.city.district import District
 from engine.city.gateway import Gateway
-from engine.city.keeper import shard_name
 from engine.city.servers import Kafka, Postgres
 from engine.city.source_folder import FolderSource
-from engine.config import Config
-from engine.store import Store
 from engine.store.schema import metadata
 from tests.city import kit, running
+from tests.city.processes import BUDGETS, City
 from tests.city.test_keeper import a_street, states
 from tests.engine import live_town
-
-BUDGETS = {"budgets": {"elderly-silence": 52.0}}
 
 
 @pytest.fixture(scope="module")
@@ -97,96 +87,6 @@ def golden_states(
     return states(street)
 
 
-class City:
-    """A log on Kafka that grows as the test says, a store, and workers as processes."""
-
-    def __init__(
-        self, kafka: Kafka, pg: Postgres, town: Path, folder: Path, transport: str
-    ) -> None:
-        self.kafka = kafka
-        self.folder = folder
-        self.config: Config = running.config(
-            town, folder, kafka.address, rules=BUDGETS, store=pg.url,
-            city={"archive": folder / "archive",
-                  "worker": {"session_s": 2, "save_every_s": 0.7, "warm": False,
-                             "transport": transport}},
-        )  # fmt: skip
-        self.file = folder / "city.yaml"
-        self.file.write_text(yaml.safe_dump(self.config.model_dump(mode="json", exclude_none=True)))
-        with Store.open(pg.url) as store, store.database.write() as connection:
-            names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
-        self.district = District(self.config)
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self.store = self.district.open_store()
-        self._producer = Producer({"bootstrap.servers": kafka.address, "log_level": 0})
-        asyncio.run(self._make_topic())
-
-    async def _make_topic(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.address)
-        await admin.start()
-        await admin.create_topics([NewTopic(self.district.topic("log"), kit.SHARDS, 1)])
-        await admin.close()
-
-    def produce(self, logs: list[list[bytes]], start: float, stop: float) -> None:
-        """Write a part of every log, from one share of it to another."""
-        for shard, log in enumerate(logs):
-            for message in log[int(len(log) * start) : int(len(log) * stop)]:
-                self._producer.produce(self.district.topic("log"), message, partition=shard)
-                self._producer.poll(0)
-        self._producer.flush()
-
-    def start(self, name: str) -> None:
-        out = (self.folder / f"{name}.log").open("ab")
-        self.workers[name] = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "worker", "--config", self.file, "--name", name],
-            stdout=out, stderr=out, env={**os.environ, "GRIDWARDEN_DEBUG": "1"},
-        )  # fmt: skip
-        out.close()
-
-    def signal(self, name: str, number: int) -> None:
-        self.workers[name].send_signal(number)
-
-    def kill(self, name: str) -> None:
-        self.workers[name].kill()
-        self.workers[name].wait()
-
-    def stop(self) -> None:
-        for worker in self.workers.values():
-            worker.send_signal(signal.SIGCONT)
-            worker.terminate()
-        for name, worker in self.workers.items():
-            # One that was started a moment ago ends by the signal: it has not begun.
-            assert worker.wait(60) in (0, -signal.SIGTERM), self.said(name)
-
-    def said(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()[-3000:]
-
-    def everything_said(self) -> str:
-        return "".join((self.folder / f"{name}.log").read_text() for name in self.workers)
-
-    def offsets(self) -> dict[int, int]:
-        rows = {row.shard: row for row in self.store.shards()}
-        peopled = self.district.routing.peopled
-        return {s: rows[shard_name(s)].offset if shard_name(s) in rows else -1 for s in peopled}
-
-    def wait(self, what: Callable[[dict[int, int]], bool], within_s: float = 120.0) -> None:
-        ends = time.monotonic() + within_s
-        while not what(self.offsets()):
-            assert time.monotonic() < ends, (
-                self.offsets(),
-                {n: self.said(n) for n in self.workers},
-            )
-            time.sleep(0.02)
-
-    def wait_for_all(self, logs: list[list[bytes]]) -> None:
-        self.wait(lambda at: all(at[s] >= len(logs[s]) for s in at))
-
-    def states(self) -> dict[int, str]:
-        found = {s: self.store.current_snapshot(shard_name(s)) for s in self.offsets()}
-        return {s: ref.state_hash for s, ref in found.items() if ref is not None}
-
-
 def plain(said: str) -> str:
     """Return a log without colours."""
     return re.sub(r"\x1b\[[\d;]*m", "", said)
@@ -196,14 +96,8 @@ def plain(said: str) -> str:
 def city(
     request: pytest.FixtureRequest, kafka: Kafka, pg: Postgres, town: Path, tmp_path: Path
 ) -> Iterator[City]:
-    made = City(kafka, pg, town, tmp_path, getattr(request, "param", "aiokafka"))
-    try:
+    with City(kafka, pg, town, tmp_path, getattr(request, "param", "aiokafka")) as made:
         yield made
-    finally:
-        for worker in made.workers.values():
-            worker.kill()
-            worker.wait()
-        made.store.close()
 
 
 @pytest.mark.parametrize("city", ["aiokafka", "faust"], indirect=True)

@@ -4,7 +4,6 @@ failed in CI."""
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 import time
@@ -17,6 +16,7 @@ import pytest
 from engine.console.build import AXE, BuildError, build
 from tests.console.district import District
 from tests.console.fakeapi import Fake, serve
+from tests.missing import missing
 
 FLAGS = [
     "--headless",
@@ -29,12 +29,6 @@ FLAGS = [
     "--disable-sync",
 ]
 PHONE = {"width": 390, "height": 844}
-
-
-def missing(what: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}: the console's tests need it in CI")
-    pytest.skip(f"CONSOLE NOT TESTED: {what}")
 
 
 def until(page: Any, script: str, seconds: float = 15.0) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.console.build import WEB, node_folder
 from engine.console.typescript import TARGET, module_text
-from tests.console.conftest import missing
+from tests.missing import missing
 
 
 def test_types_are_those_of_the_api() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.api.kit import PASSWORD
-from tests.console.conftest import PHONE, missing
+from tests.console.conftest import PHONE
 from tests.console.district import District
 from tests.console.fakeapi import Fake, serve
 from tests.console.firefox import Firefox, program, running
 from tests.console.real import served
 from tests.console.test_pages import DESK, HAND
 from tests.console.test_phone import FIRST, OUTBOX_EMPTY, sent
+from tests.missing import missing
 
 pytestmark = pytest.mark.xdist_group("firefox")
 

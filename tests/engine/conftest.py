@@ -16,6 +16,7 @@ from sqlalchemy import text
 from engine.store import Store
 from engine.store.schema import metadata
 from tests.engine.store_kit import fresh, hasty, quick
+from tests.missing import missing
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +27,7 @@ def postgres() -> Iterator[str]:
         return
     initdb, postgres = shutil.which("initdb"), shutil.which("postgres")
     if initdb is None or postgres is None:
-        message = "PostgreSQL not found: install it, or set GRIDWARDEN_TEST_POSTGRES to a URL"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("PostgreSQL not found: install it, or set GRIDWARDEN_TEST_POSTGRES to a URL")
     folder = Path(tempfile.mkdtemp(prefix="gridwarden-pg-"))
     user = _unprivileged()
     if user is not None:

@@ -25,6 +25,7 @@ from engine.replay import ReplayResult
 from engine.snapshot import SnapshotFolder
 from engine.store import Store
 from tests.engine import live_town
+from tests.missing import missing
 
 BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 HOMES = 4
@@ -367,7 +368,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(town: Town, op
 
 def test_a_full_disk_at_the_alerts(town: Town) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
+        missing("no /dev/full here")
     from engine.sinks import AlertsFile, SinkError
 
     out = AlertsFile(town.path("out.ndjson"))
@@ -394,7 +395,7 @@ def test_a_full_disk_at_the_snapshot_loses_nothing(
         made(self, folder, opener=opener)  # type: ignore[arg-type]
 
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
+        missing("no /dev/full here")
     store = f"sqlite:///{town.path('s.db')}"
     monkeypatch.setattr(SnapshotFolder, "__init__", full)
     done = town.replay("--store", store)
