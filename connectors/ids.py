@@ -7,57 +7,70 @@ in file order most look-ups compare bytes and hash nothing.
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numba
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from connectors.machine import prefetch
+from connectors.machine import load_word, prefetch
 
 UNKNOWN = -1
-S = TypeVar("S", bound=np.generic)
-ENTRY = np.dtype([("start", np.uint32), ("row", np.int32), ("after", np.int32)])
-"""Where an id's bytes begin, its row, and the entry that followed it last time: what a look-up needs
-of an id stands together, since in random order every array costs a miss."""
+HEAD = 10
+"""Bytes of an entry before its id: row (int32), where the entry begins that followed it last time
+(int32, in words of 4 bytes), length of the id (uint16)."""
+MOST_BYTES = 65_535
 _MAX_LOAD = 0.7
 _DICTIONARIES = 8
+_PATIENCE, _IMPATIENCE = 512, 16
+"""Ids out of order before a block is taken to have none: after one that had, and after one that had not."""
 
 
 @numba.njit(cache=True, nogil=True)
-def _hash(data, start, stop):  # type: ignore[no-untyped-def]
-    """Return a 64-bit hash of some bytes, eight at a time (after wyhash's mixing)."""
-    h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(stop - start)
-    i = start
-    while i < stop:
+def _hash(data, start, n):  # type: ignore[no-untyped-def]
+    """Return a 64-bit hash of n bytes, eight at a time (after wyhash's mixing)."""
+    prime = np.uint64(0xD6E8FEB86659FD93)
+    h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(n)
+    i, stop = start, start + n
+    while i + 8 <= stop:
+        h = (h ^ load_word(data, i)) * prime
+        h ^= h >> np.uint64(32)
+        i += 8
+    if i < stop:
         w = np.uint64(0)
-        if i + 8 <= stop:
-            for k in range(8):
-                w |= np.uint64(data[i + k]) << np.uint64(8 * k)
+        if n >= 8:
+            w = load_word(data, stop - 8) >> np.uint64(8 * (8 - (stop - i)))
         else:
             for k in range(stop - i):
                 w |= np.uint64(data[i + k]) << np.uint64(8 * k)
-        h = (h ^ w) * np.uint64(0xD6E8FEB86659FD93)
+        h = (h ^ w) * prime
         h ^= h >> np.uint64(32)
-        i += 8
-    h *= np.uint64(0xD6E8FEB86659FD93)
+    h *= prime
     return h ^ (h >> np.uint64(29))
 
 
 @numba.njit(cache=True, nogil=True)
-def _equal(a, i, n, b, j, m):  # type: ignore[no-untyped-def]
-    if n != m:
+def _same(data, i, n, arena, entry):  # type: ignore[no-untyped-def]
+    """Return whether the id of the entry that begins at a word is these n bytes."""
+    at = np.int64(entry) * 4 + HEAD
+    if n != np.int64(arena[at - 2]) | np.int64(arena[at - 1]) << 8:
         return False
-    for k in range(n):  # noqa: SIM110 (numba)
-        if a[i + k] != b[j + k]:
+    if n < 8:
+        for k in range(n):  # noqa: SIM110 (numba)
+            if data[i + k] != arena[at + k]:
+                return False
+        return True
+    k = 0
+    while k + 8 < n:
+        if load_word(data, i + k) != load_word(arena, at + k):
             return False
-    return True
+        k += 8
+    # The last eight, some of them perhaps for the second time.
+    return load_word(data, i + n - 8) == load_word(arena, at + n - 8)
 
 
 @numba.njit(cache=True, nogil=True)
-def _find(data, i, n, h, slots, text, entries):  # type: ignore[no-untyped-def]
+def _find(data, i, n, h, slots, arena):  # type: ignore[no-untyped-def]
     """Return (entry, slot): entry −1 where the id is not there, and the slot where it would go."""
     mask = np.uint64(len(slots) - 1)
     tag = h >> np.uint64(32)
@@ -65,47 +78,44 @@ def _find(data, i, n, h, slots, text, entries):  # type: ignore[no-untyped-def]
     while slots[at] != 0:
         if slots[at] >> np.uint64(32) == tag:
             entry = np.int64(slots[at] & np.uint64(0xFFFFFFFF)) - 1
-            s = np.int64(entries[entry].start)
-            if _equal(data, i, n, text, s, np.int64(entries[entry + 1].start) - s):
+            if _same(data, i, n, arena, entry):
                 return entry, at
         at = (at + np.uint64(1)) & mask
     return np.int64(-1), at
 
 
 @numba.njit(cache=True, nogil=True)
-def _follow(data, offsets, slots, text, entries, previous, out):  # type: ignore[no-untyped-def]
+def _follow(data, offsets, slots, arena, words, previous, patience, out):  # type: ignore[no-untyped-def]
     """Write rows to `out` as long as ids come in a known order; return (rows done, last entry)."""
     misses = 0
     n_rows = len(offsets) - 1
     for r in range(n_rows):
         i = np.int64(offsets[r])
         n = np.int64(offsets[r + 1]) - i
-        guess = np.int64(entries[previous].after)
-        s = np.int64(entries[guess].start)
-        hit = _equal(data, i, n, text, s, np.int64(entries[guess + 1].start) - s)
+        guess = np.int64(words[previous + 1])
+        hit = _same(data, i, n, arena, guess)
         if not hit:
             # One step further gets over a meter that is missing, and keeps the order as it is.
-            guess = np.int64(entries[guess].after)
-            s = np.int64(entries[guess].start)
-            hit = _equal(data, i, n, text, s, np.int64(entries[guess + 1].start) - s)
+            guess = np.int64(words[guess + 1])
+            hit = _same(data, i, n, arena, guess)
         if hit:
             previous = guess
-            out[r] = entries[guess].row
+            out[r] = words[guess]
             continue
         misses += 1
-        entry, _ = _find(data, i, n, _hash(data, i, i + n), slots, text, entries)
-        out[r] = -1
+        entry, _ = _find(data, i, n, _hash(data, i, n), slots, arena)
+        out[r] = UNKNOWN
         if entry >= 0:
-            entries[previous].after = entry
+            words[previous + 1] = entry
             previous = entry
-            out[r] = entries[entry].row
-        if misses > 512 + r // 4:  # no order to follow
+            out[r] = words[entry]
+        if misses > patience + r // 4:  # no order to follow
             return r + 1, previous
     return n_rows, previous
 
 
 @numba.njit(cache=True, nogil=True)
-def _lookup(data, offsets, slots, text, entries, previous, first, out):  # type: ignore[no-untyped-def]
+def _lookup(data, offsets, slots, arena, words, previous, first, out):  # type: ignore[no-untyped-def]
     """Write the row of each id from `first` on to `out`, ids in any order; return the last entry.
 
     Stage by stage for some ids at a time, so that their cache misses overlap.
@@ -117,67 +127,80 @@ def _lookup(data, offsets, slots, text, entries, previous, first, out):  # type:
     for base in range(first, len(offsets) - 1, group):
         size = min(group, len(offsets) - 1 - base)
         for k in range(size):
-            h = _hash(data, np.int64(offsets[base + k]), np.int64(offsets[base + k + 1]))
+            i = np.int64(offsets[base + k])
+            h = _hash(data, i, np.int64(offsets[base + k + 1]) - i)
             hashes[k] = h
             prefetch(slots, h & mask)
         for k in range(size):
-            entry = np.int64(slots[hashes[k] & mask] & np.uint64(0xFFFFFFFF)) - 1
+            # Past the slots of others: what is asked for ahead is to be the right entry.
+            at = hashes[k] & mask
+            tag = hashes[k] >> np.uint64(32)
+            while slots[at] != 0 and slots[at] >> np.uint64(32) != tag:
+                at = (at + np.uint64(1)) & mask
+            entry = np.int64(slots[at] & np.uint64(0xFFFFFFFF)) - 1
             found[k] = entry
-            prefetch(entries, max(entry, 0))
-        for k in range(size):
-            prefetch(text, entries[max(found[k], 0)].start)
+            if entry >= 0:
+                # One of common length may end in the next line.
+                prefetch(words, entry)
+                prefetch(words, entry + 5)
         for k in range(size):
             entry = found[k]
             i = np.int64(offsets[base + k])
             n = np.int64(offsets[base + k + 1]) - i
-            s = np.int64(entries[max(entry, 0)].start)
-            same = _equal(data, i, n, text, s, np.int64(entries[max(entry, 0) + 1].start) - s)
-            if entry < 0 or not same:
-                entry, _ = _find(data, i, n, hashes[k], slots, text, entries)
-            out[base + k] = -1
+            if entry < 0 or not _same(data, i, n, arena, entry):
+                entry, _ = _find(data, i, n, hashes[k], slots, arena)
+            out[base + k] = UNKNOWN
             if entry >= 0:
-                out[base + k] = entries[entry].row
-                entries[previous].after = entry
+                out[base + k] = words[entry]
+                words[previous + 1] = entry
                 previous = entry
     return previous
 
 
 @numba.njit(cache=True, nogil=True)
-def _insert(data, offsets, values, slots, text, entries, count):  # type: ignore[no-untyped-def]
-    """Insert or update ids; return the new count of entries."""
+def _insert(data, offsets, rows, slots, arena, words, used):  # type: ignore[no-untyped-def]
+    """Insert or update ids; return (new ones, words used)."""
+    new = 0
     for r in range(len(offsets) - 1):
         i = np.int64(offsets[r])
         n = np.int64(offsets[r + 1]) - i
-        h = _hash(data, i, i + n)
-        entry, at = _find(data, i, n, h, slots, text, entries)
+        h = _hash(data, i, n)
+        entry, at = _find(data, i, n, h, slots, arena)
         if entry < 0:
-            entry = count
-            begin = np.int64(entries[entry].start)
+            entry = used
+            begin = entry * 4 + HEAD
+            arena[begin - 2] = n & 255
+            arena[begin - 1] = n >> 8
             for k in range(n):
-                text[begin + k] = data[i + k]
-            entries[entry + 1].start = np.uint32(begin + n)
+                arena[begin + k] = data[i + k]
             tag = (h >> np.uint64(32)) << np.uint64(32)
             slots[at] = tag | np.uint64(entry + 1)
-            count += 1
-        entries[entry].row = values[r]
-    return count
+            used = (begin + n + 3) // 4
+            new += 1
+        words[entry] = rows[r]
+    return new, used
 
 
 @numba.njit(cache=True, nogil=True)
-def _rehash(slots, text, entries, count):  # type: ignore[no-untyped-def]
+def _rehash(slots, arena, used):  # type: ignore[no-untyped-def]
     mask = np.uint64(len(slots) - 1)
-    for entry in range(count):
-        h = _hash(text, np.int64(entries[entry].start), np.int64(entries[entry + 1].start))
+    entry = np.int64(0)
+    while entry < used:
+        begin = entry * 4 + HEAD
+        n = np.int64(arena[begin - 2]) | np.int64(arena[begin - 1]) << 8
+        h = _hash(arena, begin, n)
         at = h & mask
         while slots[at] != 0:
             at = (at + np.uint64(1)) & mask
         slots[at] = ((h >> np.uint64(32)) << np.uint64(32)) | np.uint64(entry + 1)
+        entry = (begin + n + 3) // 4
 
 
 class IdMap:
     """Map from ids (strings) to rows (int32), for millions of ids.
 
-    Memory beyond the id bytes: 12 bytes an entry and 8 a slot, 23 to 35 bytes an id.
+    What a look-up needs of an id stands together, bytes included, since in random order every array
+    costs a miss. Memory beyond the id bytes: 10 to 13 an entry and 8 a slot, 22 to 36 bytes an id.
 
     Examples
     --------
@@ -190,10 +213,11 @@ class IdMap:
 
     def __init__(self) -> None:
         self._count = 0
+        self._used = 0
         self._slots = np.zeros(16, np.uint64)
-        self._text = np.zeros(64, np.uint8)
-        self._entries = np.zeros(2, ENTRY)  # one more than ids: an id ends where the next begins
+        self._words = np.zeros(64, np.int32)  # entries, each from a whole word on
         self._previous = 0
+        self._patience = _PATIENCE
         self._dictionaries: dict[tuple[int, int, int], tuple[pa.Array, NDArray[np.int32]]] = {}
 
     def __len__(self) -> int:
@@ -202,7 +226,7 @@ class IdMap:
     @property
     def nbytes(self) -> int:
         """Bytes held, id bytes included."""
-        return self._slots.nbytes + self._text.nbytes + self._entries.nbytes
+        return self._slots.nbytes + self._words.nbytes
 
     def put(self, ids: pa.Array, rows: NDArray[np.integer]) -> int:
         """Insert ids, or give known ones another row; return how many were new.
@@ -212,16 +236,21 @@ class IdMap:
         ids : pyarrow.StringArray, shape (n,)
             Without nulls.
         rows : ndarray of int, shape (n,)
+
+        Raises
+        ------
+        OverflowError
+            If an id has more than 65,535 bytes, or all take more than 8 GiB.
         """
         data, offsets = _strings(ids)
-        before = self._count
-        self._reserve(len(ids), int(offsets[-1] - offsets[0]) if len(ids) else 0)
+        self._reserve(offsets)
         values = np.ascontiguousarray(rows, np.int32)
-        self._count = int(
-            _insert(data, offsets, values, self._slots, self._text, self._entries, self._count)
+        new, self._used = _insert(
+            data, offsets, values, self._slots, self._arena, self._words, self._used
         )
+        self._count += int(new)
         self._dictionaries.clear()
-        return self._count - before
+        return int(new)
 
     def lookup(self, ids: pa.Array) -> NDArray[np.int32]:
         """Return the rows of ids, −1 where unknown or null; int32, shape (n,)."""
@@ -235,9 +264,11 @@ class IdMap:
             return np.full(len(ids), UNKNOWN, np.int32)
         out = np.empty(len(ids), np.int32)
         data, offsets = _strings(ids)
-        known = (self._slots, self._text, self._entries)
-        done, last = _follow(data, offsets, *known, self._previous, out)
+        known = (self._slots, self._arena, self._words)
+        done, last = _follow(data, offsets, *known, self._previous, self._patience, out)
+        self._patience = _PATIENCE
         if done < len(ids):
+            self._patience = _IMPATIENCE
             last = _lookup(data, offsets, *known, last, done, out)
         self._previous = int(last)
         if ids.null_count:
@@ -259,28 +290,34 @@ class IdMap:
             self._dictionaries[key] = known = (dictionary, rows)
         return known[1]
 
-    def _reserve(self, more: int, more_bytes: int) -> None:
+    @property
+    def _arena(self) -> NDArray[np.uint8]:
+        """The entries as bytes."""
+        return self._words.view(np.uint8)
+
+    def _reserve(self, offsets: NDArray[np.int32]) -> None:
+        more = len(offsets) - 1
+        if more == 0:
+            return
+        longest = int(np.diff(offsets).max())
+        if longest > MOST_BYTES:
+            raise OverflowError(f"an id has {longest:,} bytes; at most {MOST_BYTES:,} can be kept")
+        used = self._used + (more * (HEAD + 3) + int(offsets[-1] - offsets[0])) // 4 + 1
+        if used > len(self._words):
+            if used > np.iinfo(np.int32).max:
+                raise OverflowError(
+                    "ids take more than 8 GiB; split the meters over several shards"
+                )
+            words = np.zeros(max(used, self._used + self._used // 4), np.int32)
+            words[: self._used] = self._words[: self._used]
+            self._words = words
         need = self._count + more
-        if need >= len(self._entries):
-            size = max(need, self._count + self._count // 4)
-            self._entries = _resized(self._entries, size + 1)
-        used = int(self._entries["start"][self._count])
-        if used + more_bytes > len(self._text):
-            self._text = _resized(self._text, max(used + more_bytes, used + used // 4))
-        if len(self._text) > np.iinfo(np.uint32).max:
-            raise OverflowError("ids take more than 4 GiB; split the meters over several shards")
         if need > _MAX_LOAD * len(self._slots):
             slots = len(self._slots)
             while need > _MAX_LOAD * slots:
                 slots *= 2
             self._slots = np.zeros(slots, np.uint64)
-            _rehash(self._slots, self._text, self._entries, self._count)
-
-
-def _resized(array: NDArray[S], size: int) -> NDArray[S]:
-    out = np.zeros(size, array.dtype)
-    out[: len(array)] = array
-    return out
+            _rehash(self._slots, self._arena, self._used)
 
 
 def _strings(ids: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

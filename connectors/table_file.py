@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from connectors.columns import as_numbers, plain_text
 from connectors.errors import InputError, TableError, clip, did_you_mean
 from connectors.files import format_of, open_rows
+from connectors.ids import MOST_BYTES
 from connectors.rows import DETAIL, RAW, Columns
 from connectors.streams import check_readable
 
@@ -182,6 +183,8 @@ class TableFile:
     def unique(self, *names: str) -> pa.StringArray:
         """Return the first of the named columns; together they must not repeat."""
         values = self.text(names[0], required=True)
+        long = pc.greater(pc.binary_length(values), MOST_BYTES)
+        self.note_all(_mask(long), names[0], "is too long", f"at most {MOST_BYTES:,} bytes")
         key = values
         if len(names) > 1:
             key = pc.binary_join_element_wise(*(self.columns[n] for n in names), "\x1f")

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from detectors.base import NS, BoolArray, Frame
+from detectors.base import BoolArray, Frame
 from engine.build import PlaceRows
 from engine.groups import Group
-from engine.intake.layout import NEVER_NS
+from engine.intake.layout import BEFORE, NEVER
 from engine.registry import Registry
 
 EXPECTED, MISSING, ZERO, REPORTING, NORMAL = range(5)
@@ -22,25 +22,19 @@ _DEPTH = 4
 
 @njit(cache=True, nogil=True)
 def _count(
-    meters: NDArray[np.int64],
     rows: NDArray[np.int32],
     frame: NDArray[np.float32],
-    last_ns: NDArray[np.int64],
-    start_ns: int,
+    heard: NDArray[np.uint8],
     zero: float,
     tally: NDArray[np.int64],
 ) -> None:
-    """Count the meters of a class by place row; `zero` < 0: the utility does not tell of power.
-
-    A register's slot may still wait for its far end; what counts here is whether the meter has
-    been heard of since the slot began.
-    """
+    """Count the meters of a class by place row; `zero` < 0: the utility does not tell of power."""
     for j in range(len(rows)):
-        row, heard = rows[j], last_ns[meters[j]]
-        if row < 0 or heard == NEVER_NS:
+        row = rows[j]
+        if row < 0 or heard[j] == NEVER:
             continue
         tally[EXPECTED, row] += 1
-        if heard < start_ns:
+        if heard[j] == BEFORE:
             tally[MISSING, row] += 1
             continue
         if zero >= 0.0:
@@ -71,19 +65,18 @@ class Census:
         self.counts = np.zeros((_DEPTH, 5, len(places)), np.float32)
         self.held = np.full(_DEPTH, -1, np.int64)
         self._classes = registry.classes
-        self._meters: list[NDArray[np.int64]] = []
         self._rows: list[NDArray[np.int32]] = []
         for i in range(len(registry.classes)):
             meters = np.flatnonzero(registry.meters.class_index == i)
-            self._meters.append(meters[np.argsort(registry.meters.class_row[meters])])
-            self._rows.append(places.meter_row[self._meters[-1]])
+            meters = meters[np.argsort(registry.meters.class_row[meters])]
+            self._rows.append(places.meter_row[meters])
 
     def take(
         self,
         class_index: int,
         slot: int,
         frame: NDArray[np.float32],
-        last_ns: NDArray[np.int64],
+        heard: NDArray[np.uint8],
     ) -> None:
         """Count one class slot.
 
@@ -91,8 +84,9 @@ class Census:
         ----------
         frame : ndarray of float32, shape (M,)
             Amounts of the class's slot.
-        last_ns : ndarray of int64, shape (meters,)
-            Newest stamp of every meter of the registry; ``NEVER_NS`` if it never reported.
+        heard : ndarray of uint8, shape (M,)
+            When each was last heard of (``layout.NEVER``, ``BEFORE`` the slot, ``SINCE`` it began):
+            a register's slot may still wait for its far end.
         """
         key = self._classes[class_index]
         ratio = self.slot_s // key.interval_s
@@ -104,14 +98,11 @@ class Census:
         if self.held[at] != place_slot:
             self.counts[at] = 0
             self.held[at] = place_slot
-        start_ns = (slot * key.interval_s + key.phase_s) * NS
         tally = np.zeros((5, self.counts.shape[2]), np.int64)
         _count(
-            self._meters[class_index],
             rows,
             frame,
-            last_ns,
-            start_ns,
+            heard,
             ZERO_KW * key.interval_s / 3600 if key.utility == "electricity" else -1.0,
             tally,
         )

@@ -101,7 +101,10 @@ class Counterfactuals:
         """Return what a register stood at; what it told afterwards was not known then."""
         kept = self._kept(meter)
         before = kept["level"][kept["stamp"] <= at_s]
-        return float(before[-1] if len(before) else self.shard.intake.last_value[meter])
+        if len(before):
+            return float(before[-1])
+        intake = self.shard.intake
+        return float(intake.registers[int(intake.place[meter])]["last_level"])
 
     def _plainest(self, watch: Watch, row: int) -> int | None:
         """Return the meter whose use can be told otherwise by the fewest readings.

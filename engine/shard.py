@@ -334,13 +334,14 @@ class ShardRunner:
                 counted.append((self.series[class_index - len(self.registry.classes)], slot))
                 continue
             began = time.perf_counter()
-            frame = self.intake.close(class_index, slot)
+            heard = np.empty(self.registry.class_sizes[class_index], np.uint8)
+            frame = self.intake.close(class_index, slot, heard)
             if self.tap is not None:
                 self.tap.slot(class_index, slot, frame)
             for g in self._by_class[class_index]:
                 self.groups[g].take(class_index, slot, frame)
             if self.census is not None:
-                self.census.take(class_index, slot, frame, self.intake.last_ns)
+                self.census.take(class_index, slot, frame, heard)
             seconds["slots"] += time.perf_counter() - began
         stepped: list[int] = []
         # Places first: whether a street is out decides what its homes' silence means.

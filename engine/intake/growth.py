@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from engine.intake.layout import NEVER_NS, NO_TOKEN, READING, REGISTER, empty
+from engine.intake.layout import READING, empty, unheard_intervals, unheard_registers
 
 if TYPE_CHECKING:
     from engine.intake.intake import Intake
@@ -37,8 +37,6 @@ def carry(old: Intake, new: Intake) -> None:
         registers = mine[old.place[mine] >= 0]
         left[old.place[registers]] = False
         _carry_registers(old, new, i, j, registers, to)
-        new.last_ns[to[mine]] = old.last_ns[mine]
-        new.last_value[to[mine]] = old.last_value[mine]
         _carry_late(old, new, i, j, mine, to[mine])
     old.accept(np.flatnonzero(left))
 
@@ -85,8 +83,12 @@ def _carry_ring(old: Intake, new: Intake, i: int, j: int, rows: IntArray, to: In
     if not len(rows):
         return
     (source, tags), (target, new_tags) = _ring(old, i), _ring(new, j)
-    target[:, -1 - new.place[to[rows]]] = source[:, -1 - old.place[rows]]
+    before, after = -1 - old.place[rows], -1 - new.place[to[rows]]
+    target[:, after] = source[:, before]
     new_tags[...] = tags
+    new.last[int(new.classes[j]["first_interval"]) + after] = old.last[
+        int(old.classes[i]["first_interval"]) + before
+    ]
 
 
 def _carry_registers(
@@ -128,18 +130,16 @@ def erase(intake: Intake, rows: IntArray) -> None:
             ~(np.uint8(1) << (class_rows & 7).astype(np.uint8))[:, None],
         )
         ring, _ = _ring(intake, i)
-        intervals = mine[intake.place[mine] < 0]
-        ring[:, -1 - intake.place[intervals]] = np.nan
+        intervals = -1 - intake.place[mine[intake.place[mine] < 0]]
+        ring[:, intervals] = np.nan
+        first = int(intake.classes[i]["first_interval"])
+        intake.last[first + intervals] = unheard_intervals(len(intervals))
         registers = intake.place[mine[intake.place[mine] >= 0]]
         intake.accept(registers)
-        blank = empty(REGISTER, len(registers))
-        blank["token"], blank["late_edge"] = NO_TOKEN, np.nan
-        intake.registers[registers] = blank
+        intake.registers[registers] = unheard_registers(len(registers))
         _readings(intake, i)[registers - int(intake.classes[i]["first_register"])] = empty(
             READING, 1
         )[0]
         late = intake.pending
         gone = (late["class_index"] == i) & np.isin(late["row"], class_rows)
         intake.pending = late[~gone]
-    intake.last_ns[rows] = NEVER_NS
-    intake.last_value[rows] = np.nan

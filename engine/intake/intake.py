@@ -9,22 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.records import Status
+from detectors.base import NS
 from engine.intake import growth, kernel
 from engine.intake.layout import (
+    BEFORE,
     CLASS,
     HELD_LATE,
     KIND,
     LATE,
     LOOK,
+    NEVER,
     NEVER_NS,
     NO_TOKEN,
     READING,
-    REGISTER,
     SETTLED,
+    SINCE,
     STEP,
     Late,
     Settled,
     empty,
+    unheard_intervals,
+    unheard_registers,
 )
 from engine.intake.limits import (
     KEPT_S,
@@ -38,7 +43,7 @@ from engine.intake.limits import (
 if TYPE_CHECKING:
     from engine.registry import Meters, Registry
 
-SCHEMA = 1
+SCHEMA = 2
 _FIRST_ROOM = 4096
 _MOST_READINGS = 64
 
@@ -91,9 +96,8 @@ class Intake:
         self._ahead = (max_skew_s, tick_s)
         self._rows: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         self.classes = self._lay_out(registry)
-        self.registers = empty(REGISTER, int(self.classes["registers"].sum()))
-        self.registers["token"] = NO_TOKEN
-        self.registers["late_edge"] = np.nan
+        self.registers = unheard_registers(int(self.classes["registers"].sum()))
+        self.last = unheard_intervals(int(self.classes["ring_rows"].sum()))
         cells = int((self.classes["registers"] * self.classes["buffer_len"]).sum())
         self.kept = empty(READING, cells)
         self.ring = np.full(
@@ -102,10 +106,6 @@ class Intake:
         self.ring_tags = np.full(int(self.classes["ring_slots"].sum()), -(2**62), np.int64)
         self.bits = np.zeros(int((self.classes["kept"] * self.classes["bits_row"]).sum()), np.uint8)
         self.bit_tags = np.full(int(self.classes["kept"].sum()), -(2**62), np.int64)
-        self.last_ns: NDArray[np.int64] = np.full(len(meters), NEVER_NS, np.int64)
-        """Newest stamp of each meter that was not quarantined; :data:`NEVER_NS` without one."""
-        self.last_value: NDArray[np.float64] = np.full(len(meters), np.nan)
-        """Value at the newest accepted stamp, in the file's unit."""
         self._late = empty(LATE)
         self._settled = empty(SETTLED)
         most = int(self.classes["kept"].max()) + 4 if len(self.classes) else 1
@@ -130,7 +130,9 @@ class Intake:
         classes = empty(CLASS, len(registry.classes))
         self.kinds, self.look = _kinds(meters)
         self.place = self.look["place"]
-        at = dict.fromkeys(("bits", "bit_tag", "ring", "ring_tag", "register", "buffer"), 0)
+        at = dict.fromkeys(
+            ("bits", "bit_tag", "ring", "ring_tag", "register", "interval", "buffer"), 0
+        )
         skew_s, tick_s = self._ahead
         for i, key in enumerate(registry.classes):
             mine = np.flatnonzero(meters.class_index == i)
@@ -152,7 +154,7 @@ class Intake:
             c["bits_at"], c["bits_tag"] = at["bits"], at["bit_tag"]
             c["bits_row"] = (len(order) + 7) // 8
             c["ring_at"], c["ring_tag"] = at["ring"], at["ring_tag"]
-            c["ring_rows"] = len(intervals)
+            c["ring_rows"], c["first_interval"] = len(intervals), at["interval"]
             ahead = late_s + skew_s + tick_s
             c["ring_slots"] = 3 + -(-ahead // key.interval_s) if len(intervals) else 1
             c["first_register"], c["registers"] = at["register"], len(registers)
@@ -167,6 +169,7 @@ class Intake:
             at["ring"] += int(c["ring_slots"] * c["ring_rows"])
             at["ring_tag"] += int(c["ring_slots"])
             at["register"] += len(registers)
+            at["interval"] += len(intervals)
             at["buffer"] += int(len(registers) * c["buffer_len"])
         return classes
 
@@ -176,6 +179,24 @@ class Intake:
     def expected(self) -> NDArray[np.bool_]:
         """Meters that have reported at least once, shape (meters,)."""
         return self.last_ns != NEVER_NS
+
+    @property
+    def last_ns(self) -> NDArray[np.int64]:
+        """Newest stamp of each meter that was not quarantined; :data:`NEVER_NS` without one."""
+        return self._of_meters(self.registers["last_ns"], self.last["ns"])
+
+    @property
+    def last_value(self) -> NDArray[np.float64]:
+        """Value at the newest accepted stamp, in the file's unit; NaN without one."""
+        return self._of_meters(self.registers["last_level"], self.last["value"])
+
+    def _of_meters(self, of_registers: NDArray[Any], of_intervals: NDArray[Any]) -> NDArray[Any]:
+        """Return what is kept of each meter, shape (meters,)."""
+        out = np.empty(len(self.place), of_registers.dtype)
+        for c, (registers, intervals) in zip(self.classes, self._rows, strict=True):
+            out[registers] = of_registers[self.place[registers]]
+            out[intervals] = of_intervals[int(c["first_interval"]) - 1 - self.place[intervals]]
+        return out
 
     def apply(
         self,
@@ -227,9 +248,9 @@ class Intake:
         while True:
             done = kernel.apply(
                 c, self.kinds, self.look, meters.class_row, self.ring, self.ring_tags, self.bits,
-                self.bit_tags, self.registers, self.kept, self.last_ns,
-                self.last_value, self._late, self._settled, self._counts, first_open,
-                self._path, self._old, meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
+                self.bit_tags, self.registers, self.kept, self.last, self._late, self._settled,
+                self._counts, first_open, self._path, self._old,
+                meter, ts_ns, value, arrival_ns, fault, token, status, why, done,
             )  # fmt: skip
             if done >= n:
                 return status, why
@@ -268,8 +289,18 @@ class Intake:
 
     # -- slots ----------------------------------------------------------------------------
 
-    def close(self, class_index: int, slot: int) -> NDArray[np.float32]:
-        """Return the amounts of a slot that is due, shape (class size,); NaN = missing."""
+    def close(
+        self, class_index: int, slot: int, heard: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the amounts of a slot that is due, shape (class size,); NaN = missing.
+
+        Parameters
+        ----------
+        class_index, slot : int
+        heard : ndarray of uint8, shape (class size,), optional
+            Is told when each meter was last heard of (``layout.NEVER``, ``BEFORE``, ``SINCE``): a
+            register's slot may still wait for its far end.
+        """
         c = self.classes[class_index]
         registers, intervals = self._rows[class_index]
         meters = self.registry.meters
@@ -279,14 +310,27 @@ class Intake:
             if self.ring_tags[int(c["ring_tag"]) + at] == slot:
                 begin = int(c["ring_at"]) + at * len(intervals)
                 frame[meters.class_row[intervals]] = self.ring[begin : begin + len(intervals)]
+            if heard is not None:
+                first = int(c["first_interval"])
+                last = self.last["ns"][first : first + len(intervals)]
+                start_ns = (slot * int(c["interval_s"]) + int(c["phase_s"])) * NS
+                late = np.where(last == NEVER_NS, NEVER, BEFORE)
+                heard[meters.class_row[intervals]] = np.where(last >= start_ns, SINCE, late)
         if len(registers):
-            out = np.full(len(registers), np.nan, np.float32)
+            # Without interval meters the registers are the class's rows, in their order.
+            out, when = frame, np.empty(len(frame), np.uint8) if heard is None else heard
+            if len(intervals):
+                out = np.full(len(registers), np.nan, np.float32)
+                when = np.empty(len(registers), np.uint8)
             kernel.close_registers(
                 self.classes, class_index, slot, registers, int(c["first_register"]),
                 meters.scale, meters.register_max, self.registers, self.kept,
-                self._path, out,
+                self._path, out, when,
             )  # fmt: skip
-            frame[meters.class_row[registers]] = out
+            if len(intervals):
+                frame[meters.class_row[registers]] = out
+                if heard is not None:
+                    heard[meters.class_row[registers]] = when
         at = slot % int(c["kept"])
         begin, width = int(c["bits_at"]) + at * int(c["bits_row"]), int(c["bits_row"])
         self.bits[begin : begin + width] = np.packbits(~np.isnan(frame), bitorder="little")
@@ -366,8 +410,7 @@ class Intake:
         "ring_tags",
         "bits",
         "bit_tags",
-        "last_ns",
-        "last_value",
+        "last",
     )
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -380,7 +423,7 @@ class Intake:
     def _header(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
-            "meters": len(self.last_ns),
+            "meters": len(self.look),
             "classes": [
                 [k.utility, k.interval_s, k.phase_s, late]
                 for k, late in zip(self.registry.classes, self._lateness_s, strict=True)

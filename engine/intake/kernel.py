@@ -17,7 +17,18 @@ from numba import njit
 from connectors.machine import prefetch
 from connectors.records import Fault, Status
 from detectors.base import NS
-from engine.intake.layout import DOUBT, EVICTED, HELD, HELD_LATE, NO_STAMP, NO_TOKEN
+from engine.intake.layout import (
+    BEFORE,
+    DOUBT,
+    EVICTED,
+    HELD,
+    HELD_LATE,
+    NEVER,
+    NEVER_NS,
+    NO_STAMP,
+    NO_TOKEN,
+    SINCE,
+)
 from engine.intake.limits import FLAT, LOW_READINGS
 
 jit = njit(cache=True, nogil=True, error_model="numpy")
@@ -620,7 +631,7 @@ def same_stamp(
 
 @jit
 def apply(
-    classes, kinds, look, class_row, ring, ring_tags, bits, bit_tags, registers, kept, last_ns, last_value,
+    classes, kinds, look, class_row, ring, ring_tags, bits, bit_tags, registers, kept, last,
     late, settled, counts, first_open, path, old,
     meter, ts_ns, value, arrival_ns, fault_in, token, status, fault, start,
 ):  # fmt: skip
@@ -632,14 +643,13 @@ def apply(
             return i
         if i < foreseen:
             # Without an order each row is a row of misses: ask for memory some rows ahead.
-            k = max(meter[i + FAR], 0)
-            prefetch(look, k)
-            prefetch(last_ns, k)
-            prefetch(last_value, k)
+            prefetch(look, max(meter[i + FAR], 0))
             k = max(meter[i + NEAR], 0)
             at = look[k].place
-            if at >= 0:
-                c = classes[kinds[look[k].kind].class_index]
+            c = classes[kinds[look[k].kind].class_index]
+            if at < 0:
+                prefetch(last, c.first_interval - 1 - at)
+            else:
                 b = c.buffer_at + (at - c.first_register) * c.buffer_len
                 prefetch(registers, at)
                 prefetch(kept, b)
@@ -677,6 +687,9 @@ def apply(
                     c, ci, class_row[k], kind.scale, slot, level, arrival_ns[i], first_open[ci],
                     bits, bit_tags, late, counts,
                 )  # fmt: skip
+            one = last[c.first_interval - 1 - at]
+            if s != QUARANTINED and ts_ns[i] > one.ns:
+                one.ns, one.value = ts_ns[i], level
         else:
             g = registers[at]
             b = c.buffer_at + (at - c.first_register) * c.buffer_len
@@ -690,20 +703,18 @@ def apply(
                     late, settled, counts, path, old,
                 )  # fmt: skip
             if not g.flags & DOUBT and g.count > 0:
-                last_value[k] = kept[b + g.count - 1].level
+                g.last_level = kept[b + g.count - 1].level
+            if s != QUARANTINED and ts_ns[i] > g.last_ns:
+                g.last_ns = ts_ns[i]
         status[i], fault[i] = s, f
-        if s != QUARANTINED and ts_ns[i] > last_ns[k]:
-            last_ns[k] = ts_ns[i]
-            if at < 0:
-                last_value[k] = level
     return len(meter)
 
 
 @jit
 def close_registers(
-    classes, class_index, slot, rows, first, scale, maximum, registers, kept, path, out,
+    classes, class_index, slot, rows, first, scale, maximum, registers, kept, path, out, heard,
 ):  # fmt: skip
-    """Fill `out` with the amounts of the registers of a class."""
+    """Fill `out` with the amounts of the registers of a class, `heard` with when they last spoke."""
     c = classes[class_index]
     start_s = slot * c.interval_s + c.phase_s
     end_s = start_s + c.interval_s
@@ -711,6 +722,9 @@ def close_registers(
         g = registers[first + j]
         n = np.int64(g.count)
         b = c.buffer_at + j * c.buffer_len
+        heard[j] = SINCE if g.last_ns >= start_s * NS else BEFORE
+        if g.last_ns == NEVER_NS:
+            heard[j] = NEVER
         if n < 2 or kept[b].stamp > start_s or kept[b + n - 1].stamp < end_s:
             continue
         k = rows[j]

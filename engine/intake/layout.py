@@ -18,6 +18,9 @@ NEVER_NS = -(2**62)
 """Stamp of a meter that never reported."""
 NO_STAMP = 0
 NO_TOKEN = -(2**63)
+NEVER, BEFORE, SINCE = range(3)
+"""When a meter was last heard of: never, before a slot began, since then."""
+_LINE = 64
 
 CLASS = np.dtype(
     [
@@ -36,6 +39,7 @@ CLASS = np.dtype(
         ("ring_tag", np.int64),
         ("first_register", np.int64),
         ("registers", np.int64),
+        ("first_interval", np.int64),
         ("buffer_at", np.int64),  # last readings of registers: first cell
         ("buffer_len", np.int64),
         ("step_back", np.float64),
@@ -65,6 +69,8 @@ REGISTER = np.dtype(
         ("token", np.int64),  # position of the held row
         ("late_level", np.float64),  # last reading older than those kept
         ("late_edge", np.float64),  # level where the slot of that reading begins, NaN if unknown
+        ("last_ns", np.int64),  # newest stamp that was not quarantined
+        ("last_level", np.float64),  # newest level that is not doubted
         ("late_stamp", np.uint32),
         ("count", np.uint8),  # readings kept
         ("first_low", np.uint8),  # readings below `first_top` in a row
@@ -72,9 +78,11 @@ REGISTER = np.dtype(
         ("flags", np.uint8),
     ]
 )
-"""One row per register meter, beside its last readings."""
+"""One row per register meter, beside its last readings: one line of the cache."""
 READING = np.dtype([("stamp", np.uint32), ("level", np.float64)])
 """One of a register's last readings: seconds since 1970 UTC (until 2106), level."""
+LAST = np.dtype([("ns", np.int64), ("value", np.float64)])
+"""One row per interval meter: newest stamp that was not quarantined, and its value."""
 STEP = np.dtype(
     [("stamp", np.int64), ("use", np.float64), ("known", np.int64), ("verdict", np.int64)]
 )
@@ -137,5 +145,23 @@ class Settled(NamedTuple):
 
 
 def empty(dtype: np.dtype[Any], rows: int = 0) -> NDArray[Any]:
-    """Return zeroed records."""
-    return np.zeros(rows, dtype)
+    """Return zeroed records, which begin where a line of the cache does."""
+    size = rows * dtype.itemsize
+    room = np.zeros(size + _LINE, np.uint8)
+    begin = -room.ctypes.data % _LINE
+    return room[begin : begin + size].view(dtype)
+
+
+def unheard_registers(rows: int) -> NDArray[Any]:
+    """Return the records of registers that never reported."""
+    registers = empty(REGISTER, rows)
+    registers["token"], registers["late_edge"] = NO_TOKEN, np.nan
+    registers["last_ns"], registers["last_level"] = NEVER_NS, np.nan
+    return registers
+
+
+def unheard_intervals(rows: int) -> NDArray[Any]:
+    """Return the records of interval meters that never reported."""
+    last = empty(LAST, rows)
+    last["ns"], last["value"] = NEVER_NS, np.nan
+    return last

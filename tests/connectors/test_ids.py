@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.ids import IdMap
+from connectors.ids import MOST_BYTES, IdMap
 
 TEXT = st.text("ab0中\x00", max_size=20)
 
@@ -58,6 +58,20 @@ def test_dictionaries_of_many_batches_do_not_pile_up() -> None:
     for _ in range(100):
         assert ids.lookup(pa.array(["a"]).dictionary_encode()).tolist() == [1]
     assert len(ids._dictionaries) <= 8
+
+
+def test_ids_of_every_length() -> None:
+    names = [f"{n:05d}"[:n] + "x" * max(0, n - 5) for n in range(60)] + ["y" * MOST_BYTES]
+    names = list(dict.fromkeys(names))
+    ids = IdMap()
+    for name in names:
+        ids.put(pa.array([name]), np.array([len(name)]))
+    for asked in (names, names[::-1]):
+        assert ids.lookup(pa.array(asked)).tolist() == [len(name) for name in asked]
+    changed = [name[:-1] + "z" for name in names if name] + ["y" * (MOST_BYTES + 1)]
+    assert ids.lookup(pa.array(changed)).tolist() == [-1] * len(changed)
+    with pytest.raises(OverflowError, match="65,536 bytes"):
+        ids.put(pa.array(["y" * (MOST_BYTES + 1)]), np.array([1]))
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

@@ -95,6 +95,14 @@ def test_all_problems_of_meters_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_an_id_longer_than_any_map_keeps_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "meters.csv"
+    head = "meter_id,subject_id,utility,kind,unit,interval_s"
+    path.write_text(f"{head}\n{'9' * 65_536},s1,water,register,m3,900\n")
+    with pytest.raises(TableError, match=r"meter_id is too long: got '99.*at most 65,535 bytes"):
+        read_meters(str(path))
+
+
 def test_many_problems_are_counted_but_not_all_shown(tmp_path: Path) -> None:
     path = write(tmp_path / "m.csv", METERS + "m,s,water,interval,l,0,1,end\n" * 500)
     with pytest.raises(TableError, match="999 problems") as caught:

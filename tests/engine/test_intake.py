@@ -10,6 +10,7 @@ import pytest
 
 from connectors.records import Fault, Status
 from engine.intake import HELD, Intake, IntakeError
+from engine.intake.layout import BEFORE, NEVER, NEVER_NS, SINCE
 from tests.engine.intake_kit import NS, T0, Driver, real, registry
 
 HOUR = 3600
@@ -360,6 +361,11 @@ def test_grow_keeps_what_it_knew_and_forget_erases_it() -> None:
     grown.intake.grow(bigger, [900, HOUR])
     grown.registry, grown.lateness_s = bigger, [900, HOUR]
     grown.next_slot = [grown.now_s // 900, grown.next_slot[0]]
+    kept = grown.intake.last_ns, grown.intake.last_value
+    assert kept[0][[4, 5, 2, 1]].tolist() == plain.intake.last_ns.tolist()
+    assert kept[1][[4, 5, 2, 1]].tolist() == plain.intake.last_value.tolist()
+    assert kept[0][[0, 3]].tolist() == [NEVER_NS] * 2
+    assert np.isnan(kept[1][[0, 3]]).all()
     grown.amounts, grown.frames = {}, {}
     place = np.array([4, 5, 2, 1])
     plain.feed(meter[half:], at[half:], value[half:])
@@ -389,6 +395,28 @@ def test_grow_keeps_what_it_knew_and_forget_erases_it() -> None:
     gone = np.uint8((1 << at_row[0]) | (1 << at_row[1]))
     assert not (left["bits"] & gone).any()
     assert left["bits"].any()
+
+
+@pytest.mark.parametrize(
+    "meters",
+    [
+        ({}, {}, {}),
+        ({"register": False},) * 3,
+        ({"register": False}, {}, {"register": False}),
+        ({}, {"register": False}, {}),
+    ],
+)
+def test_a_closed_slot_tells_who_was_heard_of(meters: tuple[dict[str, object], ...]) -> None:
+    other = {"utility": "gas", "register": False}  # a class of its own, before the others
+    d = Driver(registry(other, *meters), [HOUR, HOUR])
+    d.feed([1, 2, 2], [T0, T0, T0 + 2 * HOUR], [1.0, 1.0, 1.0], [T0 + 2 * HOUR] * 3)
+    for slot, said in ((T0 // HOUR, SINCE), (T0 // HOUR + 1, BEFORE)):
+        heard = np.full(3, 99, np.uint8)
+        d.intake.close(1, slot, heard)
+        assert heard.tolist() == [said, SINCE, NEVER]
+    nobody = np.full(1, 99, np.uint8)
+    d.intake.close(0, T0 // HOUR, nobody)
+    assert nobody.tolist() == [NEVER]
 
 
 def test_a_snapshot_of_other_meters_is_refused() -> None:
