@@ -16,19 +16,19 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from bench.cost import cpu_s
-from engine.intake.layout import READING, REGISTER
+from engine.intake.layout import LOOK, READING, REGISTER
 
 BATCH_ROWS = 65_536
 # Bytes a reading of a 15-minute register, read and written, as our layout has them. Columns: id 12,
 # stamp 8, value 8, position 8, arrival 8, token 8, meter 4, interval 4 + 8, four flags of 1.
-EDGE = (12 + 8 + 8) + (4 + 8 + 8 + 8 + 8 + 4 + 8 + 4) + (9 + 4 + 4 + 4)
+EDGE = (12 + 8 + 8) + (4 + 8 + 8 + 8 + 8 + 4 + 8 + 4) + (20 + 4 + 1 + 1)
 """Columns in, columns out, what the id map and the registry say of the meter."""
 BUFFER = 6 * READING.itemsize
 """A register keeps six readings."""
-INTAKE = (4 + 8 + 8 + 8 + 1 + 8 + 2) + (4 + 1 + 8 + 8) + 2 * (REGISTER.itemsize + BUFFER + 8 + 8)
+INTAKE = (4 + 8 + 8 + 8 + 1 + 8 + 2) + LOOK.itemsize + 2 * (REGISTER.itemsize + BUFFER)
 """The row, what is looked up of its meter, and what is read and written anew of its state."""
-SLOTS = REGISTER.itemsize + BUFFER + (4 + 8 + 8) + 3 * 4 + 2 * 8 + 1
-"""The state again, row numbers and scales, the frame three times, the census, a bit."""
+SLOTS = REGISTER.itemsize + BUFFER + (4 + 8 + 8) + 3 * 4 + 2 * 1 + 4 + 1
+"""The state again, row numbers and scales, the frame three times, when heard of, its place, a bit."""
 
 
 def bare_decode_s(path: Path) -> float:

@@ -20,6 +20,8 @@ HEAD = 10
 """Bytes of an entry before its id: row (int32), where the entry begins that followed it last time
 (int32, in words of 4 bytes), length of the id (uint16)."""
 MOST_BYTES = 65_535
+_GROUP = 32
+"""Ids whose cache misses overlap: table, then entry, of some at a time."""
 _MAX_LOAD = 0.7
 _DICTIONARIES = 8
 _PATIENCE, _IMPATIENCE = 512, 16
@@ -116,16 +118,12 @@ def _follow(data, offsets, slots, arena, words, previous, patience, out):  # typ
 
 @numba.njit(cache=True, nogil=True)
 def _lookup(data, offsets, slots, arena, words, previous, first, out):  # type: ignore[no-untyped-def]
-    """Write the row of each id from `first` on to `out`, ids in any order; return the last entry.
-
-    Stage by stage for some ids at a time, so that their cache misses overlap.
-    """
-    group = 32
+    """Write the row of each id from `first` on to `out`, ids in any order; return the last entry."""
     mask = np.uint64(len(slots) - 1)
-    hashes = np.empty(group, np.uint64)
-    found = np.empty(group, np.int64)
-    for base in range(first, len(offsets) - 1, group):
-        size = min(group, len(offsets) - 1 - base)
+    hashes = np.empty(_GROUP, np.uint64)
+    found = np.empty(_GROUP, np.int64)
+    for base in range(first, len(offsets) - 1, _GROUP):
+        size = min(_GROUP, len(offsets) - 1 - base)
         for k in range(size):
             i = np.int64(offsets[base + k])
             h = _hash(data, i, np.int64(offsets[base + k + 1]) - i)
@@ -161,23 +159,31 @@ def _lookup(data, offsets, slots, arena, words, previous, first, out):  # type: 
 def _insert(data, offsets, rows, slots, arena, words, used):  # type: ignore[no-untyped-def]
     """Insert or update ids; return (new ones, words used)."""
     new = 0
-    for r in range(len(offsets) - 1):
-        i = np.int64(offsets[r])
-        n = np.int64(offsets[r + 1]) - i
-        h = _hash(data, i, n)
-        entry, at = _find(data, i, n, h, slots, arena)
-        if entry < 0:
-            entry = used
-            begin = entry * 4 + HEAD
-            arena[begin - 2] = n & 255
-            arena[begin - 1] = n >> 8
-            for k in range(n):
-                arena[begin + k] = data[i + k]
-            tag = (h >> np.uint64(32)) << np.uint64(32)
-            slots[at] = tag | np.uint64(entry + 1)
-            used = (begin + n + 3) // 4
-            new += 1
-        words[entry] = rows[r]
+    mask = np.uint64(len(slots) - 1)
+    hashes = np.empty(_GROUP, np.uint64)
+    for base in range(0, len(offsets) - 1, _GROUP):
+        size = min(_GROUP, len(offsets) - 1 - base)
+        for k in range(size):
+            i = np.int64(offsets[base + k])
+            hashes[k] = _hash(data, i, np.int64(offsets[base + k + 1]) - i)
+            prefetch(slots, hashes[k] & mask)
+        for k in range(size):
+            i = np.int64(offsets[base + k])
+            n = np.int64(offsets[base + k + 1]) - i
+            h = hashes[k]
+            entry, at = _find(data, i, n, h, slots, arena)
+            if entry < 0:
+                entry = used
+                begin = entry * 4 + HEAD
+                arena[begin - 2] = n & 255
+                arena[begin - 1] = n >> 8
+                for j in range(n):
+                    arena[begin + j] = data[i + j]
+                tag = (h >> np.uint64(32)) << np.uint64(32)
+                slots[at] = tag | np.uint64(entry + 1)
+                used = (begin + n + 3) // 4
+                new += 1
+            words[entry] = rows[base + k]
     return new, used
 
 
