@@ -4,6 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
+# What pip tells in hundreds of lines, as one that counts: in its place on a terminal, seldom elsewhere.
+COUNTED = { \
+  n=0; all=$$(grep -c '==' requirements.lock); end='\n'; every=25; \
+  if [ -t 2 ]; then end='\r'; every=1; fi; \
+  while read -r word rest; do case "$$word" in \
+    Collecting) n=$$((n + 1)); \
+      if [ $$((n % every)) = 0 ]; then printf "gridwarden:     %d of %d packages$$end" $$n $$all >&2; fi ;; \
+    Installing) printf 'gridwarden:     %d packages are here; unpacking them …\n' $$n >&2 ;; \
+  esac; done; }
+
 .PHONY: demo test check bench docs clean venv lock console
 
 venv: $(VENV)/.stamp console
@@ -12,7 +22,9 @@ $(VENV)/.stamp: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "gridwarden: $(PYTHON) not found; install Python 3.11 with venv, or set PYTHON=…" >&2; exit 3; }
 	@echo "gridwarden: 1/3 packages of requirements.lock into $(VENV) (some hundred MB: minutes) …" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r requirements.lock
+	@rm -f $(VENV)/.packages
+	@{ $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --require-hashes -r requirements.lock && touch $(VENV)/.packages; } | $(COUNTED)
+	@test -e $(VENV)/.packages
 	@echo "gridwarden: 2/3 the command itself: $(BIN)/gridwarden …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@echo "gridwarden: 3/3 kernels …" >&2

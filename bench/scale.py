@@ -109,7 +109,7 @@ def formats(meters: int, slots: int = 24) -> Iterator[Figures]:
                 used = cpu_s() - began
                 counts = next(iter(result.counts.values()))
                 assert counts.by_status["processed"] == meters * slots, counts.by_status
-                mine = replay.host.shards[0].intake.last_value.copy()
+                mine = replay.host.shards[0].intake.last_value
                 levels = mine if levels is None else levels
                 assert np.array_equal(mine, levels), f"{name} {order}: other levels"
                 edge, bare = decode_s(replay, str(readings)), bare_decode_s(readings)
@@ -117,6 +117,7 @@ def formats(meters: int, slots: int = 24) -> Iterator[Figures]:
                     readings.unlink()
                 yield {
                     "part": "formats",
+                    "meters": meters,
                     "format": name,
                     "order": order,
                     "rows_per_cpu_s": round(meters * slots / used),
@@ -290,7 +291,7 @@ def main(argv: list[str] | None = None) -> int:
     """Print one line a figure; --json writes them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=["growth", "formats", "start", "day", "snapshots"])
-    parser.add_argument("--meters", type=int, help="of the day (default 1,000,000)")
+    parser.add_argument("--meters", type=int, help="of formats and the day (default 1,000,000)")
     parser.add_argument("--slots", type=int, default=96)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="picture of formats and growth (.svg, .png)")
@@ -300,7 +301,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.part in (None, "growth"):
         parts.append(growth(SIZES if args.meters is None else [*SIZES, args.meters]))
     if args.part in (None, "formats"):
-        parts.append(formats(200_000))
+        parts.append(formats(args.meters or 1_000_000))
     if args.part in (None, "start"):
         parts.append(start())
     if args.part in (None, "day", "snapshots"):
