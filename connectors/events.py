@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from connectors import refusals
 from connectors.arrival import EVENT_RULES, ArrivalClock, ArrivalRules
 from connectors.attributes import parse_attrs
 from connectors.columns import as_text, plain_text
@@ -85,7 +86,7 @@ class EventNormaliser:
         for event, stamped in zip(new.events, new.stamped.tolist(), strict=True):
             event = replace(event, arrival_ns=now_ns)
             if stamped and event.ts_ns > limit and event.fault == Fault.OK:
-                event = replace(event, fault=Fault.CLOCK_AHEAD, detail="far ahead of now")
+                event = replace(event, fault=Fault.CLOCK_AHEAD, detail=_ahead(event))
             found.append(event if event.fault else replace(event, raw=None))
         return found
 
@@ -108,8 +109,7 @@ class EventNormaliser:
         for i in range(decided):
             event = replace(events[i], arrival_ns=int(arrival[i]))
             if ahead[i] and event.fault == Fault.OK:
-                detail = "ahead of the events that follow"
-                event = replace(event, fault=Fault.CLOCK_AHEAD, detail=detail)
+                event = replace(event, fault=Fault.CLOCK_AHEAD, detail=_ahead(event))
             # The columns are needed for quarantine only.
             yield event if event.fault else replace(event, raw=None)
 
@@ -134,25 +134,34 @@ class EventNormaliser:
             fault, detail = Fault.OK, ""
             name = (raw["kind"] or "").strip()
             if rows.malformed is not None and rows.malformed[i]:
-                fault, detail = Fault.MALFORMED, raw[DETAIL] or ""
+                fault, detail = Fault.MALFORMED, raw[DETAIL] or "the line is no event"
             elif not raw["event_id"] or not name:
-                fault, detail = Fault.BAD_EVENT, "event_id or kind is empty"
+                empty = "kind" if raw["event_id"] else "event_id"
+                fault, detail = Fault.BAD_EVENT, f"{empty} is empty; wanted one for every event"
             elif kind[i] == BAD:
-                fault, detail = Fault.BAD_TIME, f"ts is {clip(repr(raw['ts']))}"
+                fault = Fault.BAD_TIME
             elif gap[i]:
-                fault, detail = Fault.NONEXISTENT_HOUR, f"ts is {raw['ts']}"
+                fault = Fault.NONEXISTENT_HOUR
             elif outside[i]:
-                fault, detail = Fault.TIME_OUT_OF_RANGE, f"ts is {raw['ts']}"
+                fault = Fault.TIME_OUT_OF_RANGE
             elif problem:
-                fault, detail = Fault.BAD_EVENT, f"attrs {problem[0]}"
+                fault = Fault.BAD_EVENT
+                detail = f"attrs {problem[0]}: {clip(repr(problem[1]))}; wanted {problem[2]}"
             elif not subjects[i] and not raw.get("place"):
-                fault, detail = Fault.BAD_EVENT, "neither subject_id nor place"
+                fault = Fault.BAD_EVENT
+                detail = "subject_id and place are empty; wanted at least one of them"
             elif subjects[i] and not known[i] and not raw.get("place"):
-                fault, detail = Fault.BAD_EVENT, f"unknown subject {clip(repr(subjects[i]))}"
+                fault = Fault.BAD_EVENT
+                got = clip(repr(subjects[i]))
+                detail = (
+                    f"subject_id is {got}, which no subject has; wanted an id of the subjects file"
+                )
             elif detail := _check_attrs(name, attrs):
                 fault = Fault.BAD_EVENT
             else:
                 spans += [(i, a, attrs[a]) for a in SPANS.get(name, ()) if attrs.get(a)]
+            if fault != Fault.OK and not detail:
+                detail = refusals.detail(fault, raw["ts"])
             events.append(
                 Event(
                     raw["event_id"] or "", int(ns[i]), name, subjects[i], raw.get("place") or None,
@@ -173,6 +182,11 @@ class EventNormaliser:
         return ns, kind, np.zeros(len(ns), np.bool_) if gap is None else gap
 
 
+def _ahead(event: Event) -> str:
+    assert event.raw is not None  # columns are dropped of good events only, and later
+    return refusals.detail(Fault.CLOCK_AHEAD, event.raw["ts"])
+
+
 def _check_spans(events: list[Event], spans: list[tuple[int, str, Any]]) -> None:
     """Refuse events whose span of time cannot be read."""
     if not spans:
@@ -180,7 +194,9 @@ def _check_spans(events: list[Event], spans: list[tuple[int, str, Any]]) -> None
     _, kind = parse_stamps(pa.array([str(text) for _, _, text in spans], pa.string()))
     for (i, name, text), read in zip(spans, kind.tolist(), strict=True):
         if read == BAD:
-            detail = f"attrs.{name} is no time: {clip(repr(text))}"
+            detail = (
+                f"attrs.{name} is {clip(repr(text))}; wanted a time as 2026-03-01T00:15:00+08:00"
+            )
             events[i] = replace(events[i], fault=Fault.BAD_EVENT, detail=detail)
 
 
@@ -191,5 +207,5 @@ def _check_attrs(kind: str, attrs: Mapping[str, Any]) -> str:
         return ""
     value = attrs[name]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return f"attrs.{name} is no number: {clip(repr(value))}"
+        return f"attrs.{name} is {clip(repr(value))}; wanted a finite number"
     return ""

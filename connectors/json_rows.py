@@ -209,7 +209,7 @@ def _record(line: bytes) -> tuple[dict[str, str | None], str]:
     except UnicodeDecodeError as error:
         return {}, f"byte 0x{line[error.start]:02x} is not UTF-8"
     except (ValueError, RecursionError) as error:
-        return {}, f"is not JSON: {error}"
+        return {}, f"is not JSON: {error}; wanted an object"
     if not isinstance(value, dict):
         return {}, f"is a JSON {type(value).__name__}, wanted an object"
     return {

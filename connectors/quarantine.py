@@ -17,21 +17,19 @@ from typing import IO, Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from connectors.columns import plain_text
 from connectors.errors import InputError
 from connectors.files import format_of, open_rows
 from connectors.records import Event, Fault, ReadingBlock
+from connectors.refusals import details
 from connectors.rows import DETAIL, RAW, Columns
 from connectors.writers import RowWriter, csv_bytes, csv_header, ndjson_bytes, writing
 
 _READING = ("meter_id", "ts", "value")
 _EVENT = ("event_id", "ts", "kind", "subject_id", "place", "attrs")
 _WHY = ("source", "position", "reason", DETAIL, RAW)
-SHOWN = 60
-"""Characters of an unreadable text that a detail repeats; the column has it all."""
 _REASONS = pa.array([f.name.lower() for f in Fault])
 
 
@@ -199,7 +197,7 @@ class QuarantineWriter:
                     pa.array([block.source] * len(bad), pa.string()),
                     pa.array(block.position[bad], pa.int64()),
                     _REASONS.take(pa.array(faults[bad])),
-                    _details(faults[bad], texts[1], texts[2], _column(raw, DETAIL)),
+                    details(faults[bad], raw),
                     _column(raw, RAW),
                 ]
             )
@@ -246,24 +244,6 @@ class QuarantineWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _details(faults: NDArray[np.uint8], ts: pa.Array, value: pa.Array, found: pa.Array) -> pa.Array:
-    """Return what was got and wanted, of stamps and values that cannot be read; else as found."""
-    for fault, name, text, wanted in (
-        (Fault.BAD_TIME, "ts", ts, "a time as 2026-03-01T00:15:00+08:00, or seconds since 1970"),
-        (Fault.BAD_VALUE, "value", value, "a finite number"),
-    ):
-        mine = faults == fault
-        if not mine.any():
-            continue
-        shown = pc.utf8_slice_codeunits(text.cast(pa.string()), 0, SHOWN)
-        empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(shown), ""), True)
-        quoted = pc.binary_join_element_wise("'", shown, "'", "")
-        got = pc.if_else(empty, "empty", quoted)
-        said = pc.binary_join_element_wise(f"{name} is ", got, f"; wanted {wanted}", "")
-        found = pc.if_else(pa.array(mine), pc.coalesce(found, said), found)
-    return found
 
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.StringArray:

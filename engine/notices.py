@@ -93,7 +93,10 @@ def _span(event: Event, zone: str) -> tuple[int, int]:
     longest_ns = NS * (OPEN_S[event.kind] if end is None else STRETCH_S)
     end_ns = NO_END if end is None else instant_ns(end, zone, event, end=True)
     if end_ns < start_ns:
-        raise EventError(f"{event.kind} {event.event_id!r} ends before it begins: {start} … {end}")
+        raise EventError(
+            f"{event.kind} {event.event_id!r} ends before it begins: got {start} … {end}; wanted a "
+            "later end"
+        )
     if end is None or event.kind == "absence":
         # Nothing that is told may mute a home for good.
         end_ns = min(end_ns, start_ns + longest_ns)
@@ -116,7 +119,7 @@ def instant_ns(text: object, zone: str, event: Event, *, end: bool = False) -> i
 def _number(event: Event, name: str) -> float:
     value = event.attrs.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise EventError(f"{event.kind} {event.event_id!r}: {name} must be a number, got {value!r}")
+        raise EventError(f"{event.kind} {event.event_id!r}: {name} is {value!r}; wanted a number")
     return float(value)
 
 

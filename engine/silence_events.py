@@ -30,7 +30,9 @@ def silence_told(silences: dict[str, Silence], event: Event, zone: str) -> None:
     named = attrs.get("rules") or ()
     until = attrs.get("until")
     if until is None:
-        raise notices.EventError(f"silence {silence_id!r}: needs until; none is for ever")
+        raise notices.EventError(
+            f"silence {silence_id!r}: until is empty; wanted its end, none is for ever"
+        )
     start = attrs.get("from")
     try:
         silences[silence_id] = Silence(

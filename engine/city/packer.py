@@ -18,6 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from connectors.records import Counts, Event, Fault, Outcome, ReadingBlock, Tick
+from connectors.refusals import details
+from connectors.rows import DETAIL
 from connectors.writers import ndjson_bytes
 from engine.city import wire
 from engine.city.routing import Routing
@@ -295,4 +297,5 @@ def quarantined(block: ReadingBlock, rows: NDArray[np.int64]) -> bytes:
         for name in block.raw.schema.names:
             column = block.raw.column(name).take(take)
             columns[name if name not in columns else f"raw_{name}"] = column.cast(pa.string())
+        columns[DETAIL] = details(block.fault[rows], block.raw.take(take))
     return ndjson_bytes(pa.record_batch(list(columns.values()), names=list(columns)))
