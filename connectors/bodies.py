@@ -15,11 +15,13 @@ from connectors.events import EventNormaliser
 from connectors.files import EVENTS, READINGS
 from connectors.json_rows import JsonParser
 from connectors.normalise import EARLIEST_NS, LATEST_NS, Directory, Normaliser
-from connectors.records import Event, ReadingBlock
+from connectors.records import Event, Fault, ReadingBlock
 from connectors.rows import RawRows
 
 ARROW = b"\xff\xff\xff\xff"
 """An Arrow IPC stream begins so; no text does."""
+RAW_BYTES = 4_096
+"""Of a body that cannot be read, so much is kept in quarantine."""
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -101,6 +103,14 @@ class Door:
         rows = self._event_lines.parse(self.lines(body), self._rows + 1)
         self._rows += len(rows)
         return self._events.arrived(rows, now_ns)
+
+    def unreadable(self, body: bytes, position: int, now_ns: int, error: BodyError) -> Event:
+        """Return what stands in quarantine for a whole body that nobody can be asked to resend."""
+        raw = {"raw": body[:RAW_BYTES].decode(errors="backslashreplace")}
+        return Event(
+            "", now_ns, "", None, None, {}, now_ns, self.source, position, Fault.MALFORMED,
+            str(error), raw,
+        )  # fmt: skip
 
     def lines(self, body: bytes) -> bytes:
         """Return a body with one JSON object a line.

@@ -123,6 +123,17 @@ class Packer:
             self._room.clear()
             await self._room.wait()
 
+    async def take(self, record: ReadingBlock | Event) -> Awaitable[object]:
+        """Take readings or an event as soon as there is room, for sources that can wait.
+
+        Returns
+        -------
+        awaitable
+            As of :meth:`put`: ends when all of it is durable.
+        """
+        await self.room()
+        return self.put(record) if isinstance(record, ReadingBlock) else self.event(record)
+
     def _pack(self, block: ReadingBlock, rows: NDArray[np.int64]) -> list[asyncio.Future[None]]:
         shard = self.routing.of_meter[block.meter[rows]]
         order = np.argsort(shard, kind="stable")

@@ -103,17 +103,16 @@ class FolderSource:
                 continue
             if not clock.by_data:
                 fresh = arrived(fresh, clock.now_ns(), low, False, skew_ns)
-            is_block = isinstance(fresh, ReadingBlock)
             clock.show(_first(fresh))
             if clock.by_data:
                 await gateway.tick()
-            await packer.room()
-            waits.append(
-                packer.put(fresh) if isinstance(fresh, ReadingBlock) else packer.event(fresh)
-            )
-            if clock.by_data and isinstance(fresh, ReadingBlock):
-                clock.show(int(fresh.arrival_ns[-1]))
-            reached[fresh.source] = int(fresh.position[-1] if is_block else fresh.position)  # type: ignore[index]
+            waits.append(await packer.take(fresh))
+            if isinstance(fresh, ReadingBlock):
+                if clock.by_data:
+                    clock.show(int(fresh.arrival_ns[-1]))
+                reached[fresh.source] = int(fresh.position[-1])
+            else:
+                reached[fresh.source] = fresh.position
             if len(waits) >= SETTLE_RECORDS:
                 await self._settle(waits, reached)
         await self._settle(waits, reached)

@@ -10,15 +10,15 @@ import asyncio
 import concurrent.futures
 import threading
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from connectors.bodies import BodyError, Door
-from connectors.records import Event, Fault, ReadingBlock
+from connectors.records import Event, ReadingBlock
 from engine.city.gateway import Gateway
-from engine.city.packer import Busy, LogError
+from engine.city.packer import LogError
 
 log = structlog.get_logger()
 BATCH = 10_000
@@ -132,27 +132,10 @@ class KafkaSource:
             try:
                 found += door.events(body, now)
             except BodyError as error:
-                raw = {"raw": body[:4096].decode(errors="backslashreplace")}
-                found.append(
-                    Event("", now, "", None, None, {}, now, door.source, at, Fault.MALFORMED,
-                          str(error), raw)
-                )  # fmt: skip
+                found.append(door.unreadable(body, at, now, error))
         return found
 
     async def _pack(self, records: list[ReadingBlock | Event]) -> None:
-        packer = self.gateway.packer
-        waits: list[Awaitable[object]] = []
-        for record in records:
-            while True:
-                await packer.room()
-                try:
-                    waits.append(
-                        packer.put(record)
-                        if isinstance(record, ReadingBlock)
-                        else packer.event(record)
-                    )
-                except Busy:  # another source was quicker
-                    continue
-                break
+        waits = [await self.gateway.packer.take(record) for record in records]
         for one in waits:
             await one

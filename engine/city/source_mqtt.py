@@ -7,7 +7,7 @@ broker sends at most ``inflight`` messages that are not acknowledged, so memory 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from connectors.bodies import ARROW, BodyError, Door
-from connectors.records import Event, Fault, ReadingBlock
+from connectors.records import Event, ReadingBlock
 from engine.city.gateway import Gateway
 from engine.city.packer import LogError
 from engine.config import MqttConfig
@@ -84,7 +84,6 @@ class MqttSource:
                 await asyncio.sleep(GATHER_S)
                 self._came.clear()
                 messages, self._messages = self._messages, []
-                await self.gateway.packer.room()
                 task = asyncio.create_task(self._take(messages))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
@@ -113,16 +112,22 @@ class MqttSource:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         assert self._loop is not None
-        self._messages.append((self._session, message))
-        self._loop.call_soon_threadsafe(self._came.set)
+        self._loop.call_soon_threadsafe(self._gather, self._session, message)
 
     # -- packing ----------------------------------------------------------------------------
+
+    def _gather(self, session: int, message: mqtt.MQTTMessage) -> None:
+        """Put a message to those that are parsed next; in the loop, as all that touches them."""
+        self._messages.append((session, message))
+        self._came.set()
 
     async def _take(self, messages: list[tuple[int, mqtt.MQTTMessage]]) -> None:
         self.received += len(messages)
         try:
-            for wait in self._pack([m for _, m in messages]):
-                await wait
+            records = self._parse([m for _, m in messages])
+            waits = [await self.gateway.packer.take(record) for record in records]
+            for one in waits:
+                await one
         except LogError as error:
             # Not acknowledged: the broker keeps them and sends them again to the next session.
             log.warning("log_down", problem=str(error), messages=len(messages))
@@ -134,8 +139,8 @@ class MqttSource:
                 self._client.ack(message.mid, message.qos)
                 self.acknowledged += 1
 
-    def _pack(self, messages: list[mqtt.MQTTMessage]) -> list[Awaitable[object]]:
-        packer, now = self.gateway.packer, self.gateway.clock.now_ns()
+    def _parse(self, messages: list[mqtt.MQTTMessage]) -> list[ReadingBlock | Event]:
+        now = self.gateway.clock.now_ns()
         single: list[bytes] = []
         records: list[ReadingBlock | Event] = []
         for message in messages:
@@ -148,7 +153,7 @@ class MqttSource:
                 single.append(body)
         if single:
             records.append(self._door.messages(single, None, now))
-        return [packer.put(r) if isinstance(r, ReadingBlock) else packer.event(r) for r in records]
+        return records
 
     def _safely(
         self, parse: Callable[[bytes, int], Any], body: bytes, now: int
@@ -157,7 +162,4 @@ class MqttSource:
         try:
             return list(parse(body, now))
         except BodyError as error:
-            raw = {"raw": body[:4096].decode(errors="backslashreplace")}
-            return [
-                Event("", now, "", None, None, {}, now, "mqtt", 0, Fault.MALFORMED, str(error), raw)
-            ]
+            return [self._door.unreadable(body, 0, now, error)]
