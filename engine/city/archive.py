@@ -2,7 +2,8 @@
 
 One file holds a stretch of one shard's log, every message as it lay there, by offset; its name says
 which: ``TOPIC/s0007/00000000001000-00000000002000.parquet`` (the second number is that of the message
-behind it). Files are never changed, but where somebody is to be forgotten. A shard whose next message Kafka no longer has reads on here.
+behind it). Files are never changed, but where somebody is to be forgotten. A shard whose next message
+Kafka no longer has reads on here.
 """
 
 from __future__ import annotations

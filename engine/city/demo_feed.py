@@ -198,8 +198,7 @@ class Feed:
                 refused = str(error) or type(error).__name__
             self.problem = refused
             if refused is not None:
-                if self._stop.wait(0.5) and refused:
-                    time.sleep(0.2)
+                time.sleep(0.5)
                 continue
             self._bodies.popleft()
             self.sent += rows

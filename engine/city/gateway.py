@@ -89,8 +89,8 @@ class Gateway:
         """Rules that were to be taken up and cannot be: why, by version or "files"."""
         self.turned_at = time.monotonic()
         self._producer: AIOKafkaProducer | None = None
-        self._names = {None: district.topic(topics.QUARANTINE)}
         self._log = district.topic(topics.LOG)
+        self._quarantine = district.topic(topics.QUARANTINE)
         self._ticked_ns = 0
 
     def directory(self) -> Directory:
@@ -137,10 +137,8 @@ class Gateway:
 
     async def _send(self, partition: int | None, message: bytes) -> asyncio.Future[object]:
         assert self._producer is not None
-        topic = self._log if partition is not None else self._names[None]
-        sent: asyncio.Future[object] = await self._producer.send(
-            topic, message, partition=partition if partition is not None else 0
-        )
+        to = (self._quarantine, 0) if partition is None else (self._log, partition)
+        sent: asyncio.Future[object] = await self._producer.send(to[0], message, partition=to[1])
         return sent
 
     async def _linger(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,7 +60,6 @@ class Health:
 
         self._server = ThreadingHTTPServer((host or "127.0.0.1", port), Answer)
         self.port = int(self._server.server_address[1])
-        self.began = time.monotonic()
         threading.Thread(target=self._server.serve_forever, daemon=True, name="health").start()
 
     def close(self) -> None:

@@ -29,7 +29,8 @@ Send = Callable[[int | None, bytes], Awaitable["asyncio.Future[object]"]]
 """Takes (partition, message), None being the quarantine topic; gives what ends when it is durable."""
 _ROW_BYTES = 48
 _QUARANTINE_ROWS = 500
-_REASONS = [f.name.lower() for f in Fault]
+REASONS = [f.name.lower() for f in Fault]
+"""Names of the faults, by number."""
 
 
 class Busy(RuntimeError):  # noqa: N818 -- says what is the case
@@ -198,7 +199,7 @@ class Packer:
             self._count(counts, event.fault)
             body = {
                 "source": event.source, "position": event.position,
-                "reason": _REASONS[event.fault], "detail": event.detail, **(event.raw or {}),
+                "reason": REASONS[event.fault], "detail": event.detail, **(event.raw or {}),
             }  # fmt: skip
             self._ship(None, [msgspec.json.encode(body)], done, 0)
             return done
@@ -238,7 +239,7 @@ class Packer:
     @staticmethod
     def _count(counts: Counts, fault: Fault, n: int = 1) -> None:
         counts.by_status["quarantined"] += n
-        name = _REASONS[fault]
+        name = REASONS[fault]
         counts.by_reason[name] = counts.by_reason.get(name, 0) + n
 
     # -- the way out ----------------------------------------------------------------------
@@ -302,7 +303,7 @@ def quarantined(block: ReadingBlock, rows: NDArray[np.int64]) -> bytes:
     columns = {
         "source": pa.array([block.source] * len(rows)),
         "position": pa.array(block.position[rows]),
-        "reason": pa.array([_REASONS[f] for f in block.fault[rows].tolist()]),
+        "reason": pa.array([REASONS[f] for f in block.fault[rows].tolist()]),
     }
     if block.raw is not None:
         for name in block.raw.schema.names:

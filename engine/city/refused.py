@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from connectors.records import Event, Fault, ReadingBlock
 from engine.city import topics
 from engine.city.district import District
-from engine.city.packer import quarantined
+from engine.city.packer import REASONS, quarantined
 from engine.store.errors import StoreError
 
 PATIENCE_S = 10.0
@@ -38,32 +38,33 @@ class RefusedRows:
         self._topic = district.topic(topics.QUARANTINE)
         self._servers = district.config.city.kafka
         self._producer: Producer | None = None
-        self._failed: list[bytes] = []
+        self._failed: list[tuple[bytes, bytes]] = []
+        """Key and body of what Kafka did not take."""
 
     def of_shard(self, shard: int) -> Refuse:
         """Return what takes a shard's rows: (offset of the log, block or event, faults)."""
 
         def take(offset: int, what: ReadingBlock | Event, fault: NDArray[np.uint8] | None) -> None:
-            headers = f"{shard}:{offset}"
+            key = f"{shard}:{offset}".encode()
             if isinstance(what, Event):
                 body = {
                     "source": what.source, "position": what.position,
-                    "reason": Fault(what.fault).name.lower(), "detail": what.detail,
+                    "reason": REASONS[what.fault], "detail": what.detail,
                     "event_id": what.event_id, "kind": what.kind, **(what.raw or {}),
                 }  # fmt: skip
                 self.rows += 1
-                self._send(headers, msgspec.json.encode(body))
+                self._send(key, msgspec.json.encode(body))
                 return
             faults = what.fault if fault is None else fault
             rows = np.flatnonzero(faults != Fault.OK)
             self.rows += len(rows)
             block = replace(what, fault=faults)
             for start in range(0, len(rows), ROWS):
-                self._send(headers, quarantined(block, rows[start : start + ROWS]))
+                self._send(key, quarantined(block, rows[start : start + ROWS]))
 
         return take
 
-    def _send(self, key: str, body: bytes) -> None:
+    def _send(self, key: bytes, body: bytes) -> None:
         if self._producer is None:
             self._producer = Producer(
                 {
@@ -72,9 +73,9 @@ class RefusedRows:
                 }
             )  # fmt: skip
 
-        def told(error: KafkaError | None, message: Message) -> None:
+        def told(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
-                self._failed.append(message.value() or b"")
+                self._failed.append((key, body))
 
         while True:
             try:
@@ -95,8 +96,8 @@ class RefusedRows:
             return
         left = self._producer.flush(PATIENCE_S)
         failed, self._failed = self._failed, []
-        for body in failed:
-            self._send("", body)
+        for key, body in failed:
+            self._send(key, body)
         if left or failed:
             raise StoreError(
                 f"topic {self._topic}: Kafka took {left + len(failed)} refused rows not yet; what "

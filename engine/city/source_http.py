@@ -23,7 +23,7 @@ from starlette.routing import Route
 from connectors.bodies import BodyError, Door
 from connectors.records import Event, Fault, ReadingBlock
 from engine.city.gateway import Gateway
-from engine.city.packer import Busy, LogError
+from engine.city.packer import REASONS, Busy, LogError
 from engine.config import ConfigError, HttpConfig
 
 DURABLE_S = 20.0
@@ -34,7 +34,6 @@ _TYPES = {
     "application/vnd.apache.arrow.stream",
 }  # fmt: skip
 Parse = Callable[[str, bytes], Sequence[ReadingBlock | Event]]
-_REASONS = [f.name.lower() for f in Fault]
 
 
 class _Server(uvicorn.Server):
@@ -155,13 +154,13 @@ class HttpSource:
                     waits.append(packer.put(record))
                     rows += len(record)
                     for fault in record.fault[record.fault != Fault.OK].tolist():
-                        reasons[_REASONS[fault]] = reasons.get(_REASONS[fault], 0) + 1
+                        reasons[REASONS[fault]] = reasons.get(REASONS[fault], 0) + 1
                 else:
                     waits.append(packer.event(record))
                     rows += 1
                     fault = record.fault
                     if fault:
-                        reasons[_REASONS[fault]] = reasons.get(_REASONS[fault], 0) + 1
+                        reasons[REASONS[fault]] = reasons.get(REASONS[fault], 0) + 1
             async with asyncio.timeout(DURABLE_S):
                 for one in waits:
                     await one

@@ -150,13 +150,7 @@ class RulesSource:
     def _due(self, store: Store, soon_ns: int) -> list[Activation]:
         """Return what was approved, in its order, then the files if they changed."""
         found = [
-            Activation(
-                v.version,
-                v.rules,
-                f"{v.author}, approved by {v.approver}",
-                v.from_ns or 0,
-                v.budgets,
-            )
+            Activation(v.version, v.rules, v.people, v.from_ns or 0, v.budgets)
             for v in store.versions.due(soon_ns)
         ]
         changed = self._book.changed()

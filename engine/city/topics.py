@@ -29,8 +29,8 @@ async def ensure(district: District) -> None:
     city = district.config.city
     wanted = {district.topic(LOG): city.shards, district.topic(QUARANTINE): 1}
     admin = AIOKafkaAdminClient(bootstrap_servers=city.kafka)
-    await admin.start()
     try:
+        await admin.start()
         there = set(await admin.list_topics())
         retention = {"retention.ms": str(round(city.keep_days * 86_400_000))}
         new = [

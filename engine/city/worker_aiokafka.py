@@ -131,10 +131,10 @@ class AiokafkaWorker(ConsumerRebalanceListener):
             if shard in self._restoring:
                 continue
             patience = self.district.config.city.worker.session_s
-            lost = bench is not None and bench.lost_at is not None
-            if lost and time.monotonic() - (bench.lost_at or 0.0) > patience:  # type: ignore[union-attr]
+            lost_at = None if bench is None else bench.lost_at
+            if lost_at is not None and time.monotonic() - lost_at > patience:
                 self._restore([partition])  # the group still says that it is ours: take it again
-            elif bench is None or bench.stopped or lost or self.workshop.full(shard):
+            elif bench is None or bench.stopped or lost_at is not None or self.workshop.full(shard):
                 consumer.pause(partition)
             elif partition in consumer.paused():
                 consumer.resume(partition)
