@@ -194,9 +194,8 @@ def _errors(app: FastAPI) -> None:
 
     async def store(request: Request, error: Exception) -> Response:
         reference = secrets.token_hex(4)
-        log.error(
-            "store_unavailable", path=request.url.path, reference=reference, problem=str(error)
-        )
+        path = _logged(request.url.path)
+        log.error("store_unavailable", path=path, reference=reference, problem=str(error))
         return _problem(ApiError("unavailable", reference=reference))
 
     async def defect(request: Request, error: Exception) -> Response:

@@ -33,12 +33,16 @@ def effectiveness(
     with console.store.database.read() as connection:
         tasks = [rows.task_of(r) for r in connection.execute(select(*rows.TASK).where(*mine))]
         found = connection.execute(
-            select(o.task_id, o.kind, o.verdict).join(t.tasks, k.task_id == o.task_id).where(*mine)
+            select(o.task_id, o.kind, o.verdict)
+            .join(t.tasks, k.task_id == o.task_id)
+            .where(*mine)
+            .order_by(o.ts_ns, o.outcome_id)
         ).all()
         told = connection.execute(
             select(e.task_id, e.action, e.detail)
             .join(t.tasks, k.task_id == e.task_id)
             .where(*mine, e.action.in_(("reopen", "close")))
+            .order_by(e.task_id, e.seq)
         ).all()
     outcomes: dict[str, list[Any]] = defaultdict(list)
     for row in found:

@@ -227,25 +227,49 @@ class Hub:
     async def _tell_time(self) -> None:
         clock = await to_thread.run_sync(self._console.time)
         data = event("clock", clock.model_dump_json(by_alias=True))
-        live = await to_thread.run_sync(
-            self._console.store.access.live_sessions, self._console.wall()
-        )
+        clients = list(self._clients)
+        over = await to_thread.run_sync(self._over, [client.who for client in clients])
         packed = pack(data)
-        for client in list(self._clients):
-            if client.who.session is not None and client.who.session.session not in live:
-                self._cut(client)
+        for client, ends in zip(clients, over, strict=True):
+            if ends:
+                self._cut(client, goodbye("signed out"))
                 continue
             try:
                 client.queue.put_nowait(packed if client.packed else data)
             except asyncio.QueueFull:
                 self._cut(client)
 
-    def _cut(self, client: Client) -> None:
-        """End a client's line; it comes back with its Last-Event-ID."""
+    def _over(self, readers: list[Who]) -> list[bool]:
+        """Return whose right to read has ended: the session, the token, or what its account may see.
+
+        A change of an account ends its sessions; its tokens hold, but say something else from then on.
+        """
+        store, wall = self._console.store, self._console.wall()
+        sessions, tokens = store.access.live_sessions(wall), store.access.live_tokens(wall)
+        names = {who.account.name for who in readers if who.token is not None}
+        accounts = {name: store.accounts.get(name) for name in names}
+
+        def ends(who: Who) -> bool:
+            if who.token is None:
+                return who.session is not None and who.session.session not in sessions
+            now = accounts[who.account.name]
+            return (
+                who.token.token_id not in tokens
+                or now is None
+                or now.disabled
+                or (now.roles, now.scope) != (who.account.roles, who.account.scope)
+            )
+
+        return [ends(who) for who in readers]
+
+    def _cut(self, client: Client, last: bytes = b"") -> None:
+        """End a client's line, with a last word; without one it comes back with its Last-Event-ID."""
         client.gone = True
         self._clients.discard(client)
         while not client.queue.empty():
             client.queue.get_nowait()
+        if last:
+            client.queue.put_nowait(pack(last) if client.packed else last)
         client.queue.put_nowait(None)
 
     # -- clients ------------------------------------------------------------------------------

@@ -166,6 +166,14 @@ class Access:
         with self._database.read() as connection:
             return [_token(row) for row in connection.execute(query)]
 
+    def live_tokens(self, now_wall: float) -> set[str]:
+        """Return the ids of all tokens that may be used."""
+        c = t.tokens.c
+        holds = c.expires_wall.is_(None) | (c.expires_wall > now_wall)
+        query = select(c.token_id).where(c.revoked == 0, holds)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
+
     def revoke_token(self, token_id: str, *, by: str, at_ns: int) -> None:
         """Let a token be used no more."""
         with self._database.write() as connection:

@@ -58,7 +58,7 @@ def connect(url: str | Path, *, create: bool = True) -> Engine:
                 f"store {parsed.render_as_string()}: driver {driver} is not installed; "
                 "install the extra 'city'"
             )
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     raise StoreError(f"store {parsed.render_as_string()}: wanted sqlite or postgresql")
 
 
@@ -71,7 +71,10 @@ def _sqlite(url: URL, create: bool) -> Engine:
             raise StoreError(
                 f"store {url.database}: there is no such file; name the store of a run (--store)"
             )
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    # Errors are logged, and what rows hold is nobody's business there.
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

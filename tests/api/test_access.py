@@ -8,7 +8,7 @@ import pytest
 
 from engine.tasks import TaskState
 from rules.alerts import alert_id
-from tests.api.kit import OTHER, ROLES, Site
+from tests.api.kit import OTHER, PASSWORD, ROLES, Site
 from tests.engine.store_kit import GRID, HOUR, T0
 
 OWN = {
@@ -149,6 +149,31 @@ def test_no_change_from_afar_reached_a_task(site: Site) -> None:
             if method != "GET" and "{task_id}" in path:
                 call(client, method, path, operation, ids_of(site, far=True))
     assert site.store.tasks.history(site.far) == before
+
+
+def test_a_silence_is_ended_by_those_whose_places_it_covers(site: Site) -> None:
+    """Whoever answers for one street sees what hushes the whole county, and leaves it alone."""
+    site.store.accounts.add(
+        "county", roles=["dispatcher"], scope=[""], password=PASSWORD, by="test", at_ns=T0
+    )
+    county, street = site.client("county"), site.client("dispatcher")
+    until = {"until": "2026-01-05T00:00:00Z", "why": "works"}
+    for what in ({"place": "330106"}, {"rule": "elderly-excess"}):
+        made = county.api("POST", "/silences", json=what | until).json()["silence_id"]
+        assert made in {one["silence_id"] for one in street.api("GET", "/silences").json()}
+        assert street.api("DELETE", f"/silences/{made}").json()["code"] == "forbidden"
+        assert county.api("DELETE", f"/silences/{made}").json()["holds"] is False
+    mine = street.api("POST", "/silences", json={"place": GRID} | until).json()["silence_id"]
+    assert street.api("DELETE", f"/silences/{mine}").json()["holds"] is False
+
+
+def test_nobody_is_made_to_answer_for_places_beyond_ones_own(site: Site) -> None:
+    """A worker without grids answers for all of them."""
+    desk = site.client("dispatcher")
+    for grids in ([], [OTHER]):
+        answer = desk.api("PATCH", "/workers/worker-1", json={"grids": grids})
+        assert answer.status_code == 404, answer.text
+    assert desk.api("PATCH", "/workers/worker-1", json={"grids": [GRID]}).status_code == 200
 
 
 def test_the_wall_shows_no_name_no_door_no_subject(site: Site) -> None:

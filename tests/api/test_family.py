@@ -6,9 +6,12 @@ import datetime as dt
 import json
 
 import pytest
+import structlog
 
+from engine.console import family as links
 from engine.console.errors import ApiError
 from engine.console.family import Limiter, read_reply
+from engine.store import StoreError
 from tests.api.kit import Site
 from tests.engine.store_kit import DAY, HOUR, T0
 
@@ -205,3 +208,18 @@ def test_links_never_reach_a_log(site: Site, capfd: pytest.CaptureFixture[str]) 
     broken.api("POST", f"/family/{link}/away", json={"until": "nonsense"})
     out = capfd.readouterr()
     assert link not in out.out + out.err
+
+
+def test_a_link_is_in_no_log_when_the_store_is_away(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = link_of(site)
+
+    def away(*_: object) -> None:
+        raise StoreError("no connection")
+
+    monkeypatch.setattr(links, "open_link", away)
+    with structlog.testing.capture_logs() as lines:
+        assert site.client().api("GET", f"/family/{link}").status_code == 503
+    assert [line["event"] for line in lines] == ["store_unavailable"]
+    assert link not in str(lines)

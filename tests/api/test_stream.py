@@ -229,6 +229,43 @@ def test_a_slow_reader_loses_its_line_and_nothing_else(
     assert {f"new-{i}" for i in range(10)} <= run(story())
 
 
+@pytest.mark.parametrize("end", ["session", "token", "scope"])
+def test_a_stream_ends_with_the_right_to_read_it(site: Site, end: str) -> None:
+    account, wall = site.store.accounts.get("data"), site.times.wall
+    assert account is not None
+    _, session = site.store.access.open_session("data", now_wall=wall, hours=1)
+    _, token = site.store.access.add_token(
+        "data", "board", ["read"], days=1, now_wall=wall, at_ns=T0
+    )
+    reader = Who(account, session) if end == "session" else Who(account, token=token)
+
+    async def story() -> list[Any]:
+        hub = Hub(site.console)
+        hub._cursor = site.store.questions.outbox_ends()[1]
+        found: list[Any] = []
+
+        async def read() -> None:
+            async for data in hub.read(reader, None):
+                found.extend(messages(data))
+
+        reading = asyncio.create_task(read())
+        while not hub.clients:
+            await asyncio.sleep(0.01)
+        await hub._tell_time()
+        assert hub.clients == 1
+        if end == "session":
+            site.times.wall += 3_601
+        elif end == "token":
+            site.store.access.revoke_token(token.token_id, by="test", at_ns=T0)
+        else:
+            site.store.accounts.change("data", by="test", at_ns=T0, scope=[OTHER])
+        await hub._tell_time()
+        await asyncio.wait_for(reading, 10)
+        return found
+
+    assert [kind for kind, _, _ in run(story())] == ["clock", "clock", "bye"]
+
+
 def test_what_was_missed_is_made_once_for_all_who_missed_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,27 @@ def test_silences_send_nobody_but_never_silence_danger(site: Site) -> None:
     assert desk.api("POST", "/silences", json=forever).json()["code"] == "refused"
 
 
+def test_the_report_counts_what_was_found_last(site: Site) -> None:
+    """Not what the database hands out last."""
+    from engine.store import schema as t
+    from engine.store.database import write
+
+    found = [
+        {
+            "outcome_id": name, "task_id": site.task, "alert_id": "a", "subject_id": "home-1",
+            "rule": "elderly-silence", "kind": kind, "verdict": verdict, "ts_ns": T0 + minutes,
+            "until_ns": None, "kw": None, "by": "worker-1", "note": "",
+        }
+        for name, kind, verdict, minutes in (
+            ("o-2", "rescued", "confirmed", 2 * MINUTE), ("o-1", "away", "false", MINUTE),
+        )
+    ]  # fmt: skip
+    with site.store.database.write() as connection:
+        write(connection, t.outcomes, found)
+    total = site.client("command").api("GET", "/reports/effectiveness").json()["total"]
+    assert (total["confirmed"], total["false"]) == (1, 0)
+
+
 # -- photos ---------------------------------------------------------------------------------------
 
 

@@ -129,8 +129,8 @@ def add_silence(
         raise ApiError("refused", "silence: name a rule, a place or a subject")
     if body.subject_id is not None:
         subject_for(console, who, body.subject_id)
-    elif (not body.place or not who.sees(body.place)) and "" not in who.scope:
-        raise not_found(f"place {body.place!r}")
+    else:
+        who.must_see(body.place or "", f"place {body.place!r}")
     once = Once(request, who, body)
     until_ns = ns_of(body.until)
     assert until_ns is not None
@@ -148,6 +148,8 @@ def end_silence(console: Here, who: Desk, silence_id: Id) -> Silence:
     found = [s for s in r.silences(console) if s.silence.silence_id == silence_id]
     if not found or not r.silence_seen(console, who, found[0]):
         raise not_found(f"silence {silence_id!r}")
+    if found[0].silence.subject_id is None and not who.sees(found[0].silence.place or ""):
+        raise ApiError("forbidden", "it also silences places that are not yours")
     return r.silence_view(console, r.end_silence(console, silence_id, by=who.actor))
 
 
@@ -210,7 +212,8 @@ def change_worker(console: Here, who: Desk, worker_id: Id, body: WorkerChange) -
     known = console.workers.get(worker_id)
     if known is None or not r.worker_seen(who, known):
         raise not_found(f"worker {worker_id!r}")
-    for code in body.grids or ():
+    # Nobody's grids are everybody's: a worker without any answers for all places.
+    for code in () if body.grids is None else body.grids or ("",):
         who.must_see(code, f"place {code!r}")
     try:
         r.change_worker(console, known, body, by=who.account.name)
