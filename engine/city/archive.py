@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import structlog
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from engine.city import topics
 from engine.city.district import District
@@ -159,8 +159,15 @@ def fill(district: District, archive: Archive) -> int:
             _fill_shard(consumer, district.topic(topics.LOG), archive, shard)
             for shard in range(district.config.city.shards)
         )
+    except KafkaException as error:
+        raise ArchiveError(away(district, error)) from None
     finally:
         consumer.close()
+
+
+def away(district: District, error: KafkaException) -> str:
+    """Return what Kafka's client says, for people."""
+    return f"Kafka at {district.config.city.kafka}: {error.args[0].str()}"
 
 
 def reader(district: District) -> Consumer:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,13 +22,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from sqlalchemy import delete
 
 from connectors.records import Event, Outcome, Tick
 from engine.city import topics, wire
-from engine.city.archive import PATIENCE_S, Archive, archive_of, fill, reader
+from engine.city.archive import PATIENCE_S, Archive, archive_of, away, fill, reader
 from engine.city.district import District
 from engine.city.keeper import Keeper, shard_name
 from engine.config import Config
@@ -93,18 +94,21 @@ def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> ForgottenI
     shard = int(district.routing.of_subject[row])
     done = ForgottenInCity(subject)
     needles = needles_of(whole, subject)
-    _nobody_runs(district)
+    with _asking(district, "nothing was erased"):
+        _nobody_runs(district)
     fill(district, archive)
     files = archive.files(shard)
     done.from_offset = files[0][0] if files else 0
     with district.open_store() as store:
         secrets = personal_data(store, config, subject, by, wall_ns)
-        # First what the state is computed from, then the state.
+        # First what the state is computed from, then the state. The tables after Kafka, which may
+        # not answer: as long as they name the person it can be run again.
         erased = _without(needles)
         done.removed["log"] = sum(archive.rewrite(s, erased) for s in range(config.city.shards))
+        with _asking(district, "run it again"):
+            _cut(district, archive)
         for path in tables:
             done.removed[path.name] = rewrite_table(path, needles)
-        _cut(district, archive)
         store.claim(shard_name(shard), holder="forget")
         done.removed["snapshots"] = _drop_snapshots(config, store, shard)
         done.removed |= erase(store.database, subject, needles)
@@ -116,8 +120,18 @@ def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> ForgottenI
     pattern = pattern_of([*needles, *secrets])
     search(done, [*needles, *secrets], [*tables, *_files(config, archive.folder)])
     _search_archive(done, archive, config.city.shards, _finder(pattern, needles))
-    _search_topics(done, district, _finder(pattern, needles))
+    with _asking(district, "all is erased, but what its topics still hold was not counted"):
+        _search_topics(done, district, _finder(pattern, needles))
     return done
+
+
+@contextmanager
+def _asking(district: District, told: str) -> Iterator[None]:
+    """Tell that Kafka did not answer, and what that means."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ForgetError(f"{away(district, error)}; {told}") from None
 
 
 def _nobody_runs(district: District) -> None:
@@ -204,7 +218,12 @@ def _drop_snapshots(config: Config, store: Store, shard: int) -> int:
 class _Anew(Keeper):
     """Computes a shard again; what others' lines say now is taken over, and nobody is sent."""
 
-    differing = 0
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.differing = 0
+        """Lines about others that came out differently."""
+        self.standing: set[str] = set()
+        """Alerts that were raised again."""
 
     def commit(self) -> int:
         self._tell_days()
@@ -215,8 +234,6 @@ class _Anew(Keeper):
         self._lines.clear()
         self.committed = self.next
         return 0
-
-    standing: set[str]
 
 
 def _anew(district: District, store: Store, archive: Archive, shard: int, wall_ns: int) -> int:
@@ -230,7 +247,6 @@ def _anew(district: District, store: Store, archive: Archive, shard: int, wall_n
     folder = open_snapshots(config.snapshots, config.city.snapshot_url, "forget")
     prices = district.prices(store.database)
     keeper = _Anew(shard, district, store, folder, prices, holder="forget")
-    keeper.standing = set()
     keeper.open(anew=True)
     files = archive.files(shard)
     if files and files[0][0]:
@@ -324,10 +340,12 @@ def _messages(consumer: Consumer, topic: str, partition: int) -> Iterator[tuple[
     while at < high:
         found = consumer.consume(1_000, PATIENCE_S)
         if not found:
-            raise ForgetError(
-                f"topic {topic}/{partition}: no answer at offset {at:,}; run it again"
+            raise KafkaException(
+                KafkaError(KafkaError._TIMED_OUT, f"{topic}/{partition} at {at:,}")
             )
         for message in found:
+            if (error := message.error()) is not None:
+                raise KafkaException(error)
             at = (message.offset() or 0) + 1
             yield message.timestamp()[1], message.value() or b""
 

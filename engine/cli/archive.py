@@ -21,7 +21,6 @@ def archive(config_file: Path, once: bool, every_s: float) -> None:
     import threading
 
     import structlog
-    from confluent_kafka import KafkaException
 
     from engine.city.archive import ArchiveError, archive_of, fill
     from engine.city.district import District
@@ -38,7 +37,7 @@ def archive(config_file: Path, once: bool, every_s: float) -> None:
         try:
             n = fill(district, kept)
             click.echo(f"{n:,} messages archived in {kept.folder}")
-        except (ArchiveError, KafkaException) as error:
+        except ArchiveError as error:
             if once:
                 raise click.ClickException(str(error)) from None
             structlog.get_logger().error("not_archived", problem=str(error))
