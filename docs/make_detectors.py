@@ -24,6 +24,8 @@ import griffe  # noqa: E402
 
 from detectors.base import NO_SLOT, lookup, names  # noqa: E402
 from engine import library  # noqa: E402
+from rules.facts import fact, unit  # noqa: E402
+from rules.loader import registered  # noqa: E402
 from tests.detectors import kits  # noqa: E402
 from tests.detectors.cases import Case, burst  # noqa: E402
 
@@ -134,6 +136,7 @@ def page(name: str) -> str:
         lines += render(section, kind.defaults)
     if not any(s.kind is griffe.DocstringSectionKind.parameters for s in doc) and kind.defaults:
         lines += ["## Parameters", "", *(f"- `{k}` = {v:g}" for k, v in kind.defaults.items()), ""]
+    lines += facts_of(name)
     slots = f"{kind.slot_s} s" if kind.slot_s else f"the meter's, {low} to {high} s"
     lines += [
         "## Takes",
@@ -148,6 +151,28 @@ def page(name: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def facts_of(name: str) -> list[str]:
+    """Return what alerts of a detector carry, in their units: what rules may name."""
+    found = registered(name)
+    if isinstance(found, str) or not found.facts:
+        return []
+    rows = []
+    for word in found.facts:
+        known = fact(name, word)
+        about = (known.en, unit(known, "en")) if known else ("", "")
+        rows.append(f"| `{word}` | {about[0]} | {about[1]} |")
+    return [
+        "## Facts",
+        "",
+        "What its alerts carry, and conditions and texts of rules may name.",
+        "",
+        "| fact | what it is | unit |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def _bytes(name: str) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from engine.words import STATES
+
 if TYPE_CHECKING:
     from engine.store import Store
     from engine.tasks import Task
@@ -15,17 +17,6 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 F = TypeVar("F", bound=Callable[..., Any])
 
-STATES = {
-    "calling": ("电话核实中", "calling"),
-    "dispatched": ("已派单", "dispatched"),
-    "signed": ("已签收", "signed"),
-    "handling": ("处置中", "handling"),
-    "reported": ("已上报", "reported"),
-    "closed": ("已办结", "closed"),
-    "escalated": ("已升级", "escalated"),
-    "reassigned": ("已改派", "reassigned"),
-    "cancelled": ("已撤销", "cancelled"),
-}
 LEVELS = {
     "red": ("■ 红", "■ red", "bold red"),
     "orange": ("▲ 橙", "▲ orange", "dark_orange"),

@@ -350,14 +350,36 @@ def test_an_alert_is_explained_with_numbers_and_origin_in_both_languages(
     name, url = str(first["alert_id"]), undisturbed.config.store
     monkeypatch.delenv("LC_ALL", raising=False)
     for lang, words in (
-        ("en_GB.UTF-8", ("silence.due  →  true", "shard live", "task", "price day=")),
-        ("zh_CN.UTF-8", ("silence.due  →  成立", "分片 live", "任务", "价格 day=")),
+        (
+            "en_GB.UTF-8",
+            (
+                "silence.due  →  true  (silence.due: yes)",
+                "silent for (silent_hours): ",
+                " hours\n",
+                "shard live",
+                "task",
+                "false alerts a subject-year",
+            ),
+        ),
+        (
+            "zh_CN.UTF-8",
+            (
+                "silence.due  →  成立  (silence.due：是)",
+                "静默时长（silent_hours）：",
+                "小时\n",
+                "分片 live",
+                "任务",
+                "预算每户每年误报",
+            ),
+        ),
     ):
         monkeypatch.setenv("LANG", lang)
         assert run("rules", "explain", name[:8], "--store", url) == 0
         out = capsys.readouterr().out
         for word in (name, str(first["rule_version"]), *words):
             assert word in out
+        for raw in ("True", "False", "None", "{'", "()"):
+            assert raw not in out
         assert first["reason"][lang[:2]] in out  # type: ignore[index]
     assert run("rules", "explain", "none", "--store", url) == 3
     assert "no alert" in capsys.readouterr().err
