@@ -14,12 +14,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.records import Fault
-
 _NS = 1_000_000_000
 NEVER = int(np.iinfo(np.int64).min)
 """Clock of a source that has shown no sane stamp yet."""
-_AHEAD = np.uint8(Fault.CLOCK_AHEAD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Scores:
 
     def __repr__(self) -> str:
         ready = int(np.isfinite(self["score"]).sum())
-        rows = f"{len(self)} row{'' if len(self) == 1 else 's'}"
+        rows = counted(len(self), "row")
         return f"Scores({self.detector}: {rows}, {ready} scored, slots of {self.slot_s} s)"
 
     def __getitem__(self, column: str) -> NDArray[Any]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from engine.shard import ShardRunner
     from engine.watch import Raised, Watch
 
-MOST_METERS = 40
-"""Longest list of meters in one counterfactual; above it, an announced cut says the same."""
 SLOW_D = 200
 """Days after the alert that a counterfactual of a slow change covers: such episodes go on for months."""
 ABSENT_NS = STRETCH_S // 2 * NS

@@ -30,12 +30,11 @@ from engine.inputs import load_registry
 from engine.journal import Journal
 from engine.live import SHARD, Live
 from engine.registry import Registry
-from engine.store import Store, StoreError
+from engine.store import Store
 from engine.store.forgetting import erase, word
 from engine.watched import curves_folder
 from rules.alerts import AlertChange, State, stamp
 
-PERSONAL = ("name", "address", "phone", "note", "contacts")
 _READ = 1 << 20
 
 
@@ -90,7 +89,8 @@ def forget(config: Config, subject: str, *, by: str, wall_ns: int) -> Forgotten:
     Raises
     ------
     ForgetError
-        If the subject is unknown, or a table is no CSV.
+        If a table is not named, or no CSV. A subject that is in none is no error: what is left of it
+        in the store goes all the same.
     """
     inputs, tables = config.inputs, tables_of(config, subject)
     registry = load_registry(str(inputs.meters), str(inputs.subjects), config)
@@ -125,7 +125,7 @@ def personal_data(store: Store, config: Config, subject: str, by: str, wall_ns: 
     """Return the personal data, to search for them; the look is logged (and erased with the rest)."""
     from engine.console.serve import vault_of
     from engine.store import Look
-    from engine.store.people import People
+    from engine.store.people import PERSONAL, People
 
     people = People(store.database, vault_of(config, Path(config.snapshots)))
     look = Look(by, store.clock() or wall_ns, "to erase them")
@@ -327,6 +327,3 @@ def search(done: Forgotten, needles: Sequence[str], files: Iterable[Path]) -> No
                     done.left.append(str(path))
                     break
                 tail = (tail + piece)[-longest:]
-
-
-__all__ = ["ForgetError", "Forgotten", "StoreError", "forget"]

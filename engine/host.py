@@ -7,7 +7,7 @@ at the same place of the log whatever the block sizes and however many shards th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -390,15 +390,3 @@ def _one_row(source: str, position: int, fault: int, raw: Mapping[str, Any]) -> 
         np.array([fault], np.uint8),
         pa.record_batch(columns, names=list(names)),
     )
-
-
-@dataclass(slots=True)
-class Totals:
-    """Counts of all sources together."""
-
-    by_source: dict[str, Counts] = field(default_factory=dict)
-
-    @property
-    def reconciled(self) -> bool:
-        """Whether every row of every source is accounted for exactly once."""
-        return all(c.reconciled for c in self.by_source.values())

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.language import counted
+
 LEVEL_COLOURS: Mapping[str, str] = {
     "red": "#c62828", "orange": "#ef6c00", "yellow": "#f9a825", "blue": "#1565c0"
 }  # fmt: skip
@@ -73,7 +75,7 @@ def timeline(
     one.set_ylim(-0.6, max(len(rules), 1) - 0.4)
     one.invert_yaxis()
     raised = np.concatenate([np.asarray(when) for when in times]) if times else np.zeros(0)
-    one.set_title("1 alert" if len(raised) == 1 else f"{len(raised)} alerts")
+    one.set_title(counted(len(raised), "alert"))
     if len(raised) and np.ptp(raised.astype("datetime64[ns]")) < _DAY:
         # one alert alone would stand in an axis of years
         one.set_xlim(raised.min() - _DAY, raised.max() + _DAY)

@@ -70,7 +70,6 @@ WORKING = frozenset({S.SIGNED, S.HANDLING})
 UNTAKEN = WAITING | {S.CALLING}
 """Nobody has signed: it can still be called off without anybody having gone."""
 OPEN = UNTAKEN | WORKING | {S.REPORTED}
-ENDED = frozenset({S.CLOSED, S.CANCELLED})
 
 TRANSITIONS: Mapping[Action, Mapping[str, TaskState]] = MappingProxyType(
     {
@@ -306,13 +305,6 @@ DEFAULT_LIMITS: Mapping[str, Limits] = MappingProxyType(
 """Limits where the rule has none: red as DOMAIN.md §6; orange the same day; yellow three and blue
 seven work days of eight hours."""
 
-_DEADLINES = {
-    "sign_s": "sign_by_ns",
-    "contact_s": "contact_by_ns",
-    "door_s": "door_by_ns",
-    "report_s": "report_by_ns",
-    "close_s": "close_by_ns",
-}
 DUE_STEPS = (
     (WAITING, "sign_by_ns", None),
     (WORKING, "contact_by_ns", "contacted_ns"),

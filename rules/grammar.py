@@ -129,7 +129,6 @@ _EVENTS = Record(
     },
     about="A window over recent events, under a local name.",
 )
-UNLESS_KINDS = ("context", "alert", "when")
 _UNLESS = Record(
     {
         "context": Entry(OneOf(CONTEXTS), "Something that explains the episode."),

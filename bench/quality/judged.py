@@ -41,7 +41,6 @@ from rules.model import Budget, RuleSet, rule_set
 RULE = "elderly-silence"
 PLACES = ("area-outage", "dead-concentrator")
 """The rules that a silence of one home has to get past."""
-SECONDS_A_YEAR = 365 * 86_400
 
 
 @dataclass(slots=True)

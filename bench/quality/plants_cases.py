@@ -494,7 +494,6 @@ COVERT: dict[str, Callable[[Source, Case], None]] = {
     "ramp": slow_ramp,
     "day shift 12 %": day_shift,
 }
-HARMLESS = (*CAUSES, "mixture")
 BUSY_GATE = "busy gate"
 """One to four harmless causes, and lorries that have nothing to do with them."""
 

@@ -25,13 +25,15 @@ def score(detector: str, params: tuple[str, ...], column: str, source: Path, tar
     of order: the series is then scored in the order of time, with a warning.
     """
     overrides = dict(_override(text) for text in params)
+    from engine.language import counted
     from engine.score import order_warning, score_file
 
     done = score_file(detector, overrides, column, source, target)
     if done.out_of_order:
         click.echo(f"gridwarden: warning: {order_warning(source, done.out_of_order)}", err=True)
     click.echo(
-        f"{source}: {done.rows:,} row{'' if done.rows == 1 else 's'}, {done.scored} scored, slots of {done.interval_s} s → {target}",
+        f"{source}: {counted(done.rows, 'row')}, {done.scored:,} scored, "
+        f"slots of {done.interval_s} s → {target}",
         err=True,
     )
 

@@ -6,9 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import structlog
+from typing import TYPE_CHECKING
 
 import engine
 from engine.config import Config
@@ -22,16 +20,12 @@ from engine.roster import Worker
 from engine.store import Store
 from engine.store.rosters import PlaceRow
 from rules.alerts import stamp
-from rules.model import RuleSet
+from rules.model import Rule, RuleSet
 
 if TYPE_CHECKING:
     from engine.curves import CurveReader
 
 NS = 1_000_000_000
-log = structlog.get_logger()
-
-RULES_S = 5.0
-"""How long the rules in force are taken from memory (wall clock)."""
 NAMES_S = 30.0
 """How long names of places and workers are taken from memory (wall clock)."""
 
@@ -219,13 +213,13 @@ class Console:
 
     def title(self, rule: str) -> Text:
         """Return the kind of an alert, for people."""
-        known = next((r for r in self.rules or () if r.name == rule), None)
+        known = self.about(rule)
         if known is None:
             return Text(zh=rule, en=rule)
         return Text(zh=known.title.zh, en=known.title.en)
 
-    def about(self, name: str) -> Any:
-        """Return a rule by name, or None."""
+    def about(self, name: str) -> Rule | None:
+        """Return a rule in force by name, or None."""
         return next((r for r in self.rules or () if r.name == name), None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.console.schemas import (
     Text,
     TimelineEntry,
 )
-from engine.console.views import STEPS, Views, when
+from engine.console.views import Views, when
 from engine.hours import ns_of
 from engine.outcomes import KINDS
 from engine.tasks import Task, TaskEvent
@@ -171,9 +172,7 @@ def _add_up(weights: Sequence[float | None], total: float | None) -> list[float 
         off = round(total * 10) - sum(tenths[i] or 0 for i in known)
         step = 1 if off > 0 else -1
         by_error = sorted(
-            known,
-            key=lambda i: -step * ((weights[i] or 0.0) * 10 - (tenths[i] or 0)),
-            reverse=False,
+            known, key=lambda i: -step * ((weights[i] or 0.0) * 10 - (tenths[i] or 0))
         )
         for n in range(abs(off)):
             i = by_error[n % len(by_error)]
@@ -377,8 +376,6 @@ def ladder(console: Console, task: Task) -> list[LadderStep]:
 
 def provenance(console: Console, changes: Sequence[AlertChange], shard: str) -> Provenance:
     """Return where an alert comes from, and how to prove it."""
-    import hashlib
-
     last = changes[-1]
     row = console.store.shard(shard)
     runs = console.store.books.runs()
@@ -401,6 +398,3 @@ def facts_of(change: AlertChange) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(change.facts))
     found.pop("counterfactual", None)
     return found
-
-
-__all__ = ["STEPS", "facts_of", "ladder", "ledger", "provenance", "text_of", "timeline"]

@@ -12,10 +12,11 @@ from engine.console.schemas import AlertSummary, PersonLock, TaskSummary, Text
 from engine.console.security import Who
 from engine.console.views import Views
 from engine.store import schema as t
+from engine.store.people import PERSONAL
+from engine.store.questions import SubjectRow
 from engine.tasks import OPEN, TRANSITIONS, UNTAKEN, WAITING, WORKING, Action, Task, TaskError
 from rules.alerts import AlertChange
 
-PERSONAL = ("name", "address", "phone", "note", "contacts")
 _TEXTS = {
     "open": ("可以查看，每次查看都会留痕", "You may look; each look is logged"),
     "sign_first": ("签收后显示门牌、称呼和电话", "Door, name and phone show once you sign for it"),
@@ -50,6 +51,15 @@ def task_summaries(views: Views, tasks: Sequence[Task]) -> list[TaskSummary]:
     ids = [task.subject_id for task in tasks if task.subject_id is not None]
     subjects = views.console.store.questions.subjects_of(ids)
     return [views.task(task, subjects.get(task.subject_id or "")) for task in tasks]
+
+
+def subject_for(console: Console, who: Who, subject_id: str) -> SubjectRow:
+    """Return a subject in scope, or raise 404."""
+    row = console.store.questions.subjects_of([subject_id]).get(subject_id)
+    if row is None:
+        raise not_found(f"subject {subject_id!r}")
+    who.must_see(row.place, f"subject {subject_id!r}")
+    return row
 
 
 def task_for(console: Console, who: Who, task_id: str) -> Task:

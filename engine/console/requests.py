@@ -186,12 +186,6 @@ class ConsentChange(Model):
     until: When | None
 
 
-class NewLink(Model):
-    """A family's link for a subject."""
-
-    subject_id: Id
-
-
 class Away(Model):
     """Away until then."""
 
@@ -224,12 +218,6 @@ class Reply(Model):
 
     link: Annotated[str, Field(min_length=10, max_length=200)]
     text: Annotated[str, Field(max_length=500)]
-
-
-class LookRequest(Model):
-    """Why somebody looks at personal data."""
-
-    why: Annotated[str, Field(max_length=200)] = ""
 
 
 class Proposal(Model):

@@ -24,6 +24,8 @@ from engine.store.books import audit_row
 from engine.store.database import Database, How, write
 from engine.store.errors import StoreError
 
+PERSONAL = ("name", "address", "phone", "note", "contacts")
+"""Fields that are kept of a person."""
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 

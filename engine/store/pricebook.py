@@ -171,12 +171,6 @@ class PriceBook:
         with self._database.read() as connection:
             return self._closed(connection) + 1
 
-    def waiting_for(self, day: int) -> list[str]:
-        """Return the shards that handed a day over."""
-        with self._database.read() as connection:
-            query = select(tallies.c.shard).where(tallies.c.day == day).order_by(tallies.c.shard)
-            return [row.shard for row in connection.execute(query)]
-
     @staticmethod
     def _closed(connection: Connection) -> int:
         query = select(reducers.c.day).where(reducers.c.name == _ROW)

@@ -10,9 +10,9 @@ from engine.console import family as f
 from engine.console.boards import Done, FamilyLink, FamilyState, NewFamilyLink
 from engine.console.context import Console
 from engine.console.errors import ApiError
+from engine.console.lookups import subject_for
 from engine.console.requests import Away, Rating, Reply
 from engine.console.routes.params import Id, ns_of
-from engine.console.routes.registers import subject_for
 from engine.console.security import Allow, Here, Who, address_of, check_origin
 from engine.store.access import hash_secret
 from engine.store.ratings import read_rating

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from engine.console import registers as r
 from engine.console import views as v
 from engine.console.boards import Incident, Silence, TopicInfo, WorkerInfo
-from engine.console.context import Console
 from engine.console.errors import ApiError, not_found
+from engine.console.lookups import subject_for
 from engine.console.requests import NewAbsence, NewIncident, NewSilence, WorkerChange
 from engine.console.routes.params import (
     Cursor,
@@ -25,21 +25,11 @@ from engine.console.routes.params import (
 from engine.console.schemas import Absence, Page
 from engine.console.security import Allow, Here, Once, Who
 from engine.roster import RosterError
-from engine.store.questions import SubjectRow
 
 router = APIRouter(tags=["registers"])
 Reader = Annotated[Who, Depends(Allow("command", "dispatcher", "data"))]
 Desk = Annotated[Who, Depends(Allow("dispatcher"))]
 Reporter = Annotated[Who, Depends(Allow("gridworker", "dispatcher"))]
-
-
-def subject_for(console: Console, who: Who, subject_id: str) -> SubjectRow:
-    """Return a subject in scope, or raise 404."""
-    row = console.store.questions.subjects_of([subject_id]).get(subject_id)
-    if row is None:
-        raise not_found(f"subject {subject_id!r}")
-    who.must_see(row.place, f"subject {subject_id!r}")
-    return row
 
 
 # -- absences -------------------------------------------------------------------------------------

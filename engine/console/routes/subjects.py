@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from engine.console import views as v
 from engine.console.context import Console
 from engine.console.detail import SIGNALS, text_of
-from engine.console.errors import ApiError, not_found
-from engine.console.lookups import summaries
+from engine.console.errors import ApiError
+from engine.console.lookups import subject_for, summaries
 from engine.console.routes.params import (
     Cursor,
     From,
@@ -29,7 +29,7 @@ from engine.console.routes.params import (
 from engine.console.schemas import LedgerEntry, Page
 from engine.console.security import Allow, Here, Who
 from engine.console.series import Curves, Meter, SubjectDetail, SubjectSummary
-from engine.console.series_view import curves_of, midnight
+from engine.console.series_view import UNITS, curves_of, midnight
 from engine.store.questions import AlertQuery, SubjectRow
 from rules.alerts import stamp
 
@@ -39,14 +39,6 @@ DAY_NS = 86_400 * 10**9
 LONGEST_DAYS = 64
 MOST_SORTED = 20_000
 """Subjects that can be sorted by evidence at once; more want a filter."""
-
-
-def _seen(console: Console, who: Who, subject_id: str) -> SubjectRow:
-    row = console.store.questions.subjects_of([subject_id]).get(subject_id)
-    if row is None:
-        raise not_found(f"subject {subject_id!r}")
-    who.must_see(row.place, f"subject {subject_id!r}")
-    return row
 
 
 def _summaries(
@@ -119,7 +111,7 @@ def subjects(
 @router.get("/subjects/{subject_id}", operation_id="subject")
 def subject(console: Here, who: Reader, subject_id: Id) -> SubjectDetail:
     """Return a subject with its facts."""
-    row = _seen(console, who, subject_id)
+    row = subject_for(console, who, subject_id)
     views = v.Views(console, who)
     now_ns = views.now_ns
     reader = console.curves
@@ -155,7 +147,7 @@ def subject(console: Here, who: Reader, subject_id: Id) -> SubjectDetail:
             Meter(
                 utility=str(meter["utility"]),
                 kind=str(meter["kind"]),
-                unit={"electricity": "kWh", "water": "l", "gas": "m³"}.get(meter["utility"], ""),
+                unit=UNITS.get(meter["utility"], ""),
                 interval_s=int(meter["interval_s"]),
                 last=None if mine is None else stamp(mine.newest_ns),
                 complete=None if known is None else float((known == known).mean()),
@@ -203,7 +195,7 @@ def subject_curves(
     console: Here, who: Reader, subject_id: Id, from_: From = None, to: When = None, days: Days = 7
 ) -> Curves:
     """Return all series of a subject in a window."""
-    _seen(console, who, subject_id)
+    subject_for(console, who, subject_id)
     return curves_of(console, subject_id, *_window(console, from_, to, days))
 
 
@@ -222,7 +214,7 @@ def subject_csv(
     days: Days = 7,
 ) -> Response:
     """Return the series as a table; the export is logged."""
-    _seen(console, who, subject_id)
+    subject_for(console, who, subject_id)
     found = curves_of(console, subject_id, *_window(console, from_, to, days))
     out = io.StringIO()
     rows = csv.writer(out)

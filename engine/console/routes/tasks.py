@@ -1,8 +1,7 @@
-"""Tasks: lists, one task, and everything that people do to them, each once."""
+"""Tasks: lists, one task, its curves, the person behind it; what people do to them is in ``acts``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -13,7 +12,6 @@ from engine.console.context import Console
 from engine.console.detail import ladder
 from engine.console.errors import not_found
 from engine.console.lookups import (
-    PERSONAL,
     actions,
     must_hold,
     person_lock,
@@ -45,6 +43,7 @@ from engine.console.security import Allow, Here, Who
 from engine.console.series import Curves
 from engine.console.series_view import alert_window, curves_of
 from engine.store import Look
+from engine.store.people import PERSONAL
 from engine.store.questions import TaskQuery
 from engine.tasks import Task
 from rules.alerts import stamp
@@ -52,10 +51,6 @@ from rules.alerts import stamp
 router = APIRouter(tags=["tasks"])
 Reader = Annotated[Who, Depends(Allow("command", "dispatcher", "gridworker", "auditor"))]
 Worker = Annotated[Who, Depends(Allow("gridworker"))]
-Desk = Annotated[Who, Depends(Allow("dispatcher"))]
-Above = Annotated[Who, Depends(Allow("command", "dispatcher"))]
-Caller = Annotated[Who, Depends(Allow("gridworker", "dispatcher"))]
-Act = Callable[[Task, str | None, int], Task]
 
 
 @router.get("/outcomes/kinds", operation_id="outcome_kinds")

@@ -988,10 +988,6 @@ export interface ConsentChange {
   until: string | null;
 }
 
-export interface NewLink {
-  subject_id: string;
-}
-
 export interface Away {
   until: string;
 }
@@ -1014,10 +1010,6 @@ export interface PushRequest {
 export interface Reply {
   link: string;
   text: string;
-}
-
-export interface LookRequest {
-  why?: string;
 }
 
 export interface Proposal {
