@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import yaml
+
+from connectors.errors import clip, did_you_mean
 
 INCIDENT_KINDS = frozenset(
     {
@@ -66,8 +68,7 @@ class Incident:
 
     def __post_init__(self) -> None:
         if self.kind not in INCIDENT_KINDS:
-            known = ", ".join(sorted(INCIDENT_KINDS))
-            raise SimulationError(f"unknown incident kind {self.kind!r}; known: {known}")
+            raise SimulationError(unknown("incident kind", self.kind, INCIDENT_KINDS))
         if self.hours < 0 or self.day < 0:
             raise SimulationError(f"{self.kind} at {self.target}: day and hours must be >= 0")
 
@@ -236,7 +237,10 @@ class TownConfig:
         try:
             zone = ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise SimulationError(f"timezone: unknown zone {self.timezone!r}") from error
+            hint = did_you_mean(self.timezone, sorted(available_timezones()))
+            raise SimulationError(
+                f"timezone: unknown zone {self.timezone!r}; {hint or 'wanted one as Asia/Shanghai'}"
+            ) from error
         first = datetime.combine(self.start, datetime.min.time(), tzinfo=UTC)
         offsets = {
             (first + timedelta(days=d)).astimezone(zone).utcoffset() for d in range(-1, days + 2)
@@ -247,6 +251,15 @@ class TownConfig:
                 "a simulated town keeps one offset: choose another zone or other days"
             )
         return int((offsets.pop() or timedelta()).total_seconds())
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return what to say of a name that is none of those known, with the nearest of them."""
+    names = sorted(known)
+    hint = did_you_mean(name, names)
+    return (
+        f"unknown {what} {name!r}; " + (f"{hint} " if hint else "") + f"known: {', '.join(names)}"
+    )
 
 
 def load_config(path: Path) -> TownConfig:
@@ -270,19 +283,32 @@ def load_config(path: Path) -> TownConfig:
 
 def _build(cls: type[Any], raw: Any, where: str) -> Any:
     if not isinstance(raw, Mapping):
-        raise SimulationError(f"{where}: wanted a mapping, got {type(raw).__name__}")
+        raise SimulationError(f"{where}: wanted a mapping, got {clip(repr(raw))}")
     hints = typing.get_type_hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}
-    unknown = sorted(set(raw) - known)
-    if unknown:
-        raise SimulationError(
-            f"{where}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}"
-        )
+    strange = sorted(map(str, set(raw) - known))
+    if strange:
+        raise SimulationError(f"{where}: {unknown('key', strange[0], known)}")
+    fields = dataclasses.fields(cls)
+    lacking = [f.name for f in fields if _required(f) and f.name not in raw]
+    if lacking:
+        raise SimulationError(f"{where}: wanted {', '.join(lacking)}, too")
     values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()}
     try:
         return cls(**values)
     except (TypeError, SimulationError) as error:
         raise SimulationError(f"{where}: {error}") from error
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    nothing = dataclasses.MISSING
+    return field.default is nothing and field.default_factory is nothing
+
+
+_KINDS = {
+    int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+    date: "a day as 2026-06-01", type(None): "nothing",
+}  # fmt: skip
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -291,7 +317,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return _build(Rates, value, where)
     if origin is tuple:
         if not isinstance(value, list):
-            raise SimulationError(f"{where}: wanted a list, got {type(value).__name__}")
+            raise SimulationError(f"{where}: wanted a list, got {clip(repr(value))}")
         return tuple(_build(Incident, v, f"{where}[{i}]") for i, v in enumerate(value))
     allowed = typing.get_args(kind) if origin is types.UnionType else (origin or kind,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
@@ -301,6 +327,6 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return dict(value)
     plain = tuple(a for a in allowed if isinstance(a, type))
     if not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain):
-        wanted = " or ".join(getattr(a, "__name__", str(a)) for a in allowed)
+        wanted = " or ".join(_KINDS.get(a, "a mapping") for a in allowed)
         raise SimulationError(f"{where}: wanted {wanted}, got {value!r}")
     return value

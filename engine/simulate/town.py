@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.errors import did_you_mean
 from engine.simulate.air import simulate_air
 from engine.simulate.config import SimulationError, TownConfig
 from engine.simulate.feeds import EventRow, event_rows
@@ -175,6 +176,9 @@ def _calendar(config: TownConfig, days: int, seed: int) -> Calendar:
     )
 
 
+_WHERE_NAMED = "subjects.csv, meters.csv and places.csv of the town without incidents name them"
+
+
 def _check_targets(happened: Sequence[Happening], layout: Layout) -> None:
     known = {s.subject_id for s in layout.subjects} | {m.meter_id for m in layout.meters}
     known |= set(layout.concentrators) | {row["place"] for row in layout.places}
@@ -182,7 +186,8 @@ def _check_targets(happened: Sequence[Happening], layout: Layout) -> None:
         if happening.target not in known:
             raise SimulationError(
                 f"incident {happening.kind}: no subject, meter, concentrator or place "
-                f"{happening.target!r} in this town"
+                f"{happening.target!r} in this town; "
+                + (did_you_mean(happening.target, sorted(known)) or _WHERE_NAMED)
             )
 
 

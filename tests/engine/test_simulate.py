@@ -300,15 +300,22 @@ def test_load_writes_every_meter_in_every_slot(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("elderli: 3", "unknown key 'elderli'"),
-        ("elderly: many", "elderly: wanted int, got 'many'"),
-        ("rates: {visit: [1]}", "rates: visit: wanted float"),
+        ("elderli: 3", "unknown key 'elderli'; did you mean \"elderly\"? known: "),
+        ("elderly: many", "elderly: wanted a whole number, got 'many'"),
+        ("rates: {visit: [1]}", "rates: visit: wanted a number, got [1]"),
         (
             "incidents: [{kind: flood, target: x, day: 1}]",
-            "incidents[0]: unknown incident kind 'flood'",
+            "incidents[0]: unknown incident kind 'flood'; known: ",
         ),
+        (
+            "incidents: [{kind: colapse, target: x, day: 1}]",
+            "unknown incident kind 'colapse'; did you mean \"collapse\"?",
+        ),
+        ("incidents: [{kind: collapse}]", "incidents[0]: wanted target, day, too"),
+        ("rates: {visits: 1}", "rates: unknown key 'visits'; did you mean \"visit\"?"),
+        ("start: soon", "start: wanted a day as 2026-06-01, got 'soon'"),
         ("streets: 0", "streets must be 1..999, got 0"),
-        ("- 1", "wanted a mapping, got list"),
+        ("- 1", "wanted a mapping, got [1]"),
         ("a: [", "cannot read"),
     ],
 )
@@ -332,9 +339,12 @@ def test_config_from_yaml(tmp_path):
 
 def test_incident_of_nobody_and_moving_clocks_are_refused():
     with pytest.raises(
-        SimulationError, match="no subject, meter, concentrator or place 'elder-9999'"
+        SimulationError,
+        match="no subject, meter, concentrator or place 'elder-9999' in this town; did you mean",
     ):
         small(2, incidents=[Incident("collapse", "elder-9999", 1)])
+    with pytest.raises(SimulationError, match='did you mean "Europe/Madrid"'):
+        small(2, timezone="Europe/Madird")
     with pytest.raises(SimulationError, match="changes its clocks"):
         small(60, timezone="Europe/Madrid", start=date(2026, 3, 1))
 
