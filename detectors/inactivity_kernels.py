@@ -1,4 +1,4 @@
-"""Kernels of `inactivity`; the naive twin is ``tests/detectors/inactivity_twin.py``.
+"""Kernels of `inactivity`; the naive twin is ``bench/quality/reference.py``.
 
 A home's memory is its own record: 80 days of hours in two bits each, known and active. All that
 is learned of a home is read from it when a silence is planned, so an amendment is exact: change

@@ -44,29 +44,20 @@ DUE_S = 2 * HOUR_S
 
 
 @dataclass(slots=True)
-class Track:
-    """What the detector said hour by hour; (T, N), or (T, 1) for one case."""
-
-    first: int
-    urgency: NDArray[np.int8]
-    onset: NDArray[np.int64]
-
-
-@dataclass(slots=True)
 class Case:
-    """A collapse: home, slot counted from the set's first, and what the detector said of it."""
+    """A collapse: home, slot counted from the set's first, and what was said of it from then on."""
 
     home: int
     start: int
-    track: Track
+    track: Signals
 
 
 @dataclass(slots=True)
 class Run:
-    """A set as the detector met it, with its cases."""
+    """A set as the detector met it, hour by hour, with its cases."""
 
     hours: Hours
-    track: Track
+    track: Signals
     key: NDArray[np.uint64]
     cases: list[Case]
 
@@ -143,9 +134,7 @@ def run(hours: Hours, model: Model | None, cases: int, declared: bool, seed: int
     cuts = draw(hours, signs, cases, seed) if cases else {}
     away = absences(hours, signs) if declared else {}
     slots = len(hours.values)
-    track = Track(
-        0, np.full((slots, hours.homes), -1, np.int8), np.full((slots, hours.homes), -1, np.int64)
-    )
+    track = Signals.empty(slots, hours.homes)
     found = []
     for slot in range(slots):
         stream.amend(detector, slot)
@@ -156,11 +145,17 @@ def run(hours: Hours, model: Model | None, cases: int, declared: bool, seed: int
             span = (np.array([(hours.first_slot + s) * HOUR_S * NS]) for s in (slot, until))
             detector.inform("absence", np.array([home]), *span)
         said = detector.step(frame(hours, slot, stream.on_time[slot : slot + 1]))
-        track.urgency[slot], track.onset[slot] = said.urgency[0], said.onset[0]
+        _note(track, slot, said)
     return Run(hours, track, detector.key, found)
 
 
-def _collapse(detector: Inactivity, stream: Stream, home: int, start: int) -> Track:
+def _note(track: Signals, slot: int, said: Signals) -> None:
+    """Enter what was said of one slot."""
+    track.evidence[slot], track.p_value[slot] = said.evidence[0], said.p_value[0]
+    track.urgency[slot], track.onset[slot] = said.urgency[0], said.onset[0]
+
+
+def _collapse(detector: Inactivity, stream: Stream, home: int, start: int) -> Signals:
     """Let a copy of one home go on with standby."""
     hours = stream.hours
     alone = Inactivity(1, interval_s=HOUR_S)
@@ -168,7 +163,7 @@ def _collapse(detector: Inactivity, stream: Stream, home: int, start: int) -> Tr
     alone.state = {k: v[[home]].copy() for k, v in detector.state.items()}
     quiet = standby(hours, home, start)
     stop = start + REPLACED_H + 2
-    said = Track(start, np.full((stop - start, 1), -1, np.int8), np.full((stop - start, 1), -1))
+    said = Signals.empty(stop - start, 1)
     values = np.full((len(alone.channels), 1), np.nan, np.float32)
     row = np.array([0])
     for slot in range(start, stop):
@@ -178,8 +173,7 @@ def _collapse(detector: Inactivity, stream: Stream, home: int, start: int) -> Tr
                 alone.amend(hours.first_slot + at, row, values)
         on_time = np.isfinite(stream.on_time[slot, home])
         use = np.array([[quiet if on_time else np.nan]], np.float32)
-        now = alone.step(frame(hours, slot, use))
-        said.urgency[slot - start], said.onset[slot - start] = now.urgency[0], now.onset[0]
+        _note(said, slot - start, alone.step(frame(hours, slot, use)))
     return said
 
 
@@ -220,7 +214,7 @@ class Figures:
         }
 
 
-def _weights(homes: NDArray[np.int64]) -> NDArray[np.float64]:
+def weights(homes: NDArray[np.int64]) -> NDArray[np.float64]:
     return 1.0 / np.bincount(homes)[homes]
 
 
@@ -249,7 +243,7 @@ def at_budget(done: Sequence[Run], budget: float) -> Figures:
             t = slot - r.hours.first_slot
             if not 0 <= t < len(r.hours.values):
                 continue
-            said = _signals(r.track, t)
+            said = _at(r.track, t)
             mask = due(said.urgency[0], price, r.key, said.onset[0]) & (said.onset[0] != NO_SLOT)
             before = counter.state["spent"].copy()
             tally = tally + counter.count(said, mask)
@@ -266,15 +260,14 @@ def at_budget(done: Sequence[Run], budget: float) -> Figures:
     return Figures(
         visits / years,
         np.array(delays),
-        _weights(np.array(homes)),
+        weights(np.array(homes)),
         {"asked": budget, "realised_over_asked": round(visits / years / budget, 3)},
     )
 
 
-def _signals(track: Track, t: int) -> Signals:
-    urgency, onset = track.urgency[t : t + 1], track.onset[t : t + 1]
-    none = np.zeros(urgency.shape, np.float32)
-    return Signals(none, none, urgency, onset)
+def _at(track: Signals, t: int) -> Signals:
+    now = slice(t, t + 1)
+    return Signals(track.evidence[now], track.p_value[now], track.urgency[now], track.onset[now])
 
 
 def _delay(case: Case, r: Run, prices: dict[int, Price]) -> float:
@@ -315,7 +308,7 @@ def plain_rule(done: Sequence[Run], hours: int) -> Figures:
             delays.append(hours - silent + 1.0 if silent < hours else float("inf"))
             homes.append(case.home + offset)
         offset += r.hours.homes
-    return Figures(visits / years, np.array(delays), _weights(np.array(homes)))
+    return Figures(visits / years, np.array(delays), weights(np.array(homes)))
 
 
 def daily_deviation(done: Sequence[Run], share: float = 0.2) -> Figures:
@@ -348,7 +341,7 @@ def daily_deviation(done: Sequence[Run], share: float = 0.2) -> Figures:
                 homes.append(home + offset)
         years += float(h.exposure_years.sum())
         offset += h.homes
-    return Figures(visits / years, np.array(delays), _weights(np.array(homes)))
+    return Figures(visits / years, np.array(delays), weights(np.array(homes)))
 
 
 # -- the table ---------------------------------------------------------------------------------
@@ -385,7 +378,7 @@ def river_models(done: Sequence[Run], budgets: Sequence[float]) -> Iterator[tupl
             delays = np.concatenate([delay for _, delay, _ in parts])
             homes = np.concatenate([1_000 * i + home for i, (_, _, home) in enumerate(parts)])
             visits = float(np.mean([v for v, _, _ in parts]))
-            yield f"{name}, at {budget:g}", Figures(visits, delays, _weights(homes))
+            yield f"{name}, at {budget:g}", Figures(visits, delays, weights(homes))
 
 
 REAL = ("homes_water", "homes_power")

@@ -26,6 +26,7 @@ BENCHES = {
         "bench.quality.homes",
         "The same beside today's rules and river models, by the hour.",
     ),
+    "compressed": ("bench.quality.compressed", "Homes kept in a kilobyte, beside homes in full."),
     "plants": ("bench.quality.plants", "Closed plants made from a real one."),
     "surges": ("bench.quality.surges", "Surges planted into real counts."),
     "fades": ("bench.quality.fades", "Firms whose load fades, simulated and real."),
@@ -35,6 +36,7 @@ BENCHES = {
 QUALITY: Mapping[str, tuple[str, ...]] = {
     "homes": (),
     "practice": ("--cross-validate", "--river", "--cases", "8"),
+    "compressed": (),
     "plants": (),
     "surges": (),
     "silence": (),
@@ -50,8 +52,9 @@ QUALITY: Mapping[str, tuple[str, ...]] = {
 def bench(name: str, options: tuple[str, ...]) -> int:
     """Measure quality and speed; answers are asserted before figures are printed.
 
-    `quality` runs homes, practice, plants, surges, silence, fades and slow; with --json FILE all
-    their figures are in one file, by name. OPTIONS go to the benchmark (--json FILE, --help …).
+    `quality` runs homes, practice, compressed, plants, surges, silence, fades and slow; with --json
+    FILE all their figures are in one file, by name. OPTIONS go to the benchmark (--json FILE,
+    --help …).
     """
     # The benchmarks lie beside the packages in a checkout, and are not installed with them.
     root = Path(__file__).resolve().parents[2]
