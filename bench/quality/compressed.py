@@ -1,6 +1,6 @@
 """What keeping a home in a kilobyte costs `inactivity`: the detector beside homes kept in full.
 
-``gridwarden bench compressed [--cases 8] [--set homes_water] [--json FILE]``; 100 s of CPU.
+``gridwarden bench compressed [--cases 20] [--set homes_water] [--json FILE]``; two minutes of CPU.
 
 The same real homes, and the same collapses cut into them (``bench/quality/homes.py``), go through
 
@@ -49,8 +49,7 @@ HALF_STEP = 0.5 / 30 / math.log(10)
 """Of a code, in evidence: 30 steps a nat are promised, whatever the kernels do."""
 FLOAT32 = 1e-6
 """What evidence loses in a frame of signals."""
-MEDIAN_APART_H, P90_APART_H = 0.0, 1.0
-OTHER_HOUR, VISITS_APART, SIGNS_APART = 0.01, 0.01, 0.0002
+OTHER_HOUR, VISITS_APART, SIGNS_APART = 0.005, 0.005, 0.0002
 """Bounds on the shares of alerts at another hour and of false visits more or less, each at the worst
 price, and of hours that are a sign of life for one only."""
 DOUBLES = ("survival", "moments", "nights", "quiet", "tonight", "threshold", "last_amount")
@@ -205,8 +204,8 @@ def _share_apart(a: float, b: float) -> float:
 def check(where: str, found: Mapping[str, float]) -> None:
     """Raise AssertionError, with all that is wrong, where what is kept says something else."""
     bounds = {
-        "median differs by hours": (found["median_apart_h"], MEDIAN_APART_H),
-        "p90 differs by hours": (found["p90_apart_h"], P90_APART_H),
+        "median differs by hours": (found["median_apart_h"], 0.0),
+        "p90 differs by hours": (found["p90_apart_h"], 0.0),
         "share of alerts at another hour": (1 - found["same_hour"], OTHER_HOUR),
         "share of false visits more or less": (found["visits_apart"], VISITS_APART),
         "evidence differs by": (found["evidence_apart"], HALF_STEP + FLOAT32),
@@ -327,7 +326,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cases", type=int, default=8, help="collapses a home")
+    parser.add_argument("--cases", type=int, default=20,
+                        help="collapses a home; with few, one alert that moves moves a quantile")  # fmt: skip
     parser.add_argument("--set", action="append", choices=REAL, help="default: all")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
