@@ -12,8 +12,8 @@ from engine.config import Config
 from engine.inputs import layout_of
 from engine.partition import shard_of
 from engine.store import Store
+from engine.store.holding import ShardRow
 from engine.store.schema_console import subjects
-from engine.store.store import ShardRow
 
 LATE_S = 2_400.0
 """A shard whose clock is so far behind is not watching: ticks come every 15 minutes at most."""

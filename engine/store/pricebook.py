@@ -27,7 +27,8 @@ from engine.repricing import Reducers, reducers_of, retargeted
 from engine.store import schema as t
 from engine.store.activations import in_force, settle, settled
 from engine.store.database import Database, How, write
-from engine.store.errors import DeterminismViolation, StaleEpoch, StoreError
+from engine.store.errors import DeterminismViolation, StoreError
+from engine.store.holding import hold
 from engine.store.schema_city import reducers, tallies
 from engine.tasks import compact
 
@@ -76,14 +77,7 @@ class PriceBook:
         )
         c = tallies.c
         with self._database.write() as connection:
-            holder = connection.execute(
-                select(t.shards.c.epoch).where(t.shards.c.shard == shard).with_for_update()
-            ).scalar()
-            if holder != epoch:
-                raise StaleEpoch(
-                    f"shard {shard!r}: epoch {epoch} is past, epoch {holder} holds it; "
-                    "stop this worker's shard"
-                )
+            hold(connection, shard, epoch)
             if day <= self._closed(connection):
                 return  # reduced, and so handed over, long ago
             write(connection, tallies, [{"day": day, "shard": shard, "body": body}], How.NEW)

@@ -31,7 +31,8 @@ from engine.outcomes import (
 from engine.store import schema as t
 from engine.store.books import audit_row
 from engine.store.database import Database, How, write
-from engine.store.errors import StaleEpoch, StoreError
+from engine.store.errors import StoreError
+from engine.store.holding import hold
 from engine.tasks import compact
 from rules.alerts import stamp
 from rules.silences import SILENCE, SILENCE_ENDED
@@ -246,14 +247,7 @@ class Register:
             if connection.execute(waiting.limit(1)).first() is None:
                 return []
         with self._database.write() as connection:
-            holder = connection.execute(
-                select(t.shards.c.epoch).where(t.shards.c.shard == shard).with_for_update()
-            ).scalar()
-            if holder != epoch:
-                raise StaleEpoch(
-                    f"shard {shard!r}: epoch {epoch} is past, epoch {holder} holds it; "
-                    "stop this worker's shard"
-                )
+            hold(connection, shard, epoch)
             taken = [
                 Feedback(row.id, offset + i, _record(row.kind, row.body, arrival_ns))
                 for i, row in enumerate(connection.execute(waiting).all())

@@ -20,8 +20,9 @@ from engine.store.activations import Activations
 from engine.store.books import Books, Outbox
 from engine.store.database import Database, How, chunks, connect, migrate, write
 from engine.store.deliveries import Deliveries
-from engine.store.errors import DeterminismViolation, SnapshotConflict, StaleEpoch, StoreError
+from engine.store.errors import DeterminismViolation, SnapshotConflict
 from engine.store.feeds import Feeds
+from engine.store.holding import ShardRow, hold
 from engine.store.people import People, Vault
 from engine.store.pushes import Pushes
 from engine.store.questions import Questions
@@ -36,17 +37,6 @@ from rules.alerts import AlertChange
 NOTHING_COMMITTED = -1
 """Offset of a shard that has not committed anything."""
 _LINES_AT_ONCE = 2_000
-
-
-class ShardRow(NamedTuple):
-    """A shard as the store knows it."""
-
-    shard: str
-    epoch: int
-    holder: str
-    offset: int
-    clock_ns: int
-    snapshot: str | None
 
 
 class AlertRow(NamedTuple):
@@ -237,7 +227,7 @@ class Store:
         """
         rows = [_change_row(shard, change) for change in changes]
         with self.database.write() as connection:
-            held = self._hold(connection, shard, epoch)
+            held = hold(connection, shard, epoch)
             fresh = self._insert_changes(connection, rows)
             new = [c for c in changes if (c.alert_id, c.seq) in fresh]
             new = list({(c.alert_id, c.seq): c for c in new}.values())
@@ -260,19 +250,6 @@ class Store:
                 .values(offset=max(held.offset, offset), clock_ns=max(held.clock_ns, clock_ns or 0))
             )
         return len(new)
-
-    def _hold(self, connection: Connection, shard: str, epoch: int) -> ShardRow:
-        query = select(t.shards).where(t.shards.c.shard == shard).with_for_update()
-        row = connection.execute(query).first()
-        if row is None:
-            raise StoreError(f"shard {shard!r}: nobody claimed it; claim it before writing")
-        held = ShardRow(*row)
-        if held.epoch != epoch:
-            raise StaleEpoch(
-                f"shard {shard!r}: epoch {epoch} is past, epoch {held.epoch} "
-                f"({held.holder or 'another worker'}) holds it; stop this worker's shard"
-            )
-        return held
 
     def _insert_changes(
         self, connection: Connection, rows: Sequence[Mapping[str, Any]]
@@ -315,7 +292,7 @@ class Store:
         rows = [_change_row(shard, change) for change in changes]
         c = t.alert_changes.c
         with self.database.write() as connection:
-            self._hold(connection, shard, epoch)
+            hold(connection, shard, epoch)
             known: dict[tuple[str, int], str] = {}
             for part in chunks([row["alert_id"] for row in rows]):
                 query = select(c.alert_id, c.seq, c.body_hash).where(c.alert_id.in_(part))
@@ -391,7 +368,7 @@ class Store:
             If another snapshot is current, or the new one covers what is not committed.
         """
         with self.database.write() as connection:
-            held = self._hold(connection, shard, epoch)
+            held = hold(connection, shard, epoch)
             wanted = expected.file if expected else None
             # Asked again after a connection broke: it may be current already.
             if held.snapshot not in (wanted, new.file):
