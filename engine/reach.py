@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.base import NO_SLOT, Detector, Frame, IntArray, Signals
+from detectors.base import NO_SLOT, Detector, Frame, Signals
 from detectors.budget import due as come
 from detectors.inactivity import Inactivity
 from engine.context import ABSENT
-from engine.groups import Group, Local
+from engine.groups import Local
+from engine.heard import Heard
+from engine.links import Link
 from engine.shard import ShardRunner
 from engine.watch import Watch
 
@@ -59,10 +62,10 @@ def unreached(shard: ShardRunner) -> list[Unreached]:
     found = [
         home
         for watch in shard.watches
-        for turns in list(watch.turns.values())[:1]
+        for turns in islice(watch.turns.values(), 1)
         for link in turns.heard.links
         if isinstance(link.group.detector, Inactivity) and link.group.last_slot is not None
-        for home in _of_group(shard, watch, link.group, link.to_rule)
+        for home in _of_link(shard, watch, turns.heard, link)
     ]
     return sorted(found, key=lambda home: (-home.share, home.rule, home.subject_id))
 
@@ -79,19 +82,18 @@ def write_unreached(path: str, found: Sequence[Unreached]) -> None:
             rows.writerow(home._replace(hours=hours, usual_h=usual, ready=ready))  # type: ignore[arg-type]
 
 
-def _of_group(
-    shard: ShardRunner, watch: Watch, group: Group, to_rule: Callable[[IntArray], IntArray]
-) -> Iterator[Unreached]:
+def _of_link(shard: ShardRunner, watch: Watch, heard: Heard, link: Link) -> Iterator[Unreached]:
+    """Yield the homes of one group of a rule that need a call."""
+    group = link.group
     detector, first = group.detector, (group.last_slot or 0) + 1
-    rule_row = to_rule(np.arange(detector.rows, dtype=np.int32))
+    rule_row = link.to_rule(np.arange(detector.rows, dtype=np.int32))
     mine = np.flatnonzero(rule_row >= 0)
-    price, heard = watch.price, watch.turns[next(iter(watch.turns))].heard
 
     def due(said: Signals) -> NDArray[np.bool_]:
         mask = np.zeros(detector.rows, np.bool_)
         key = heard.key[watch.rows[rule_row[mine]]]
         onset = said.onset[0, mine]
-        mask[mine] = come(said.urgency[0, mine], price, key, onset) & (onset != NO_SLOT)
+        mask[mine] = come(said.urgency[0, mine], watch.price, key, onset) & (onset != NO_SLOT)
         return mask
 
     def local(slot: int) -> Local:
