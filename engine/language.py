@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from connectors.progress import language as of_locale
 
 Language = Literal["zh", "en"]
+ASKED: ContextVar[Language | None] = ContextVar("asked", default=None)
+"""The language that one command was asked to speak (``--lang``); before all else."""
 
 _WORDS: dict[str, tuple[str, str]] = {
     "replay": ("回放", "replay"),
@@ -91,7 +94,10 @@ _WORDS: dict[str, tuple[str, str]] = {
 
 
 def language(environ: dict[str, str] | None = None) -> Language:
-    """Return the language to speak: GRIDWARDEN_LANGUAGE, else that of the locale."""
+    """Return the language to speak: as asked, else GRIDWARDEN_LANGUAGE, else that of the locale."""
+    asked = ASKED.get()
+    if asked is not None and environ is None:
+        return asked
     env = dict(os.environ) if environ is None else environ
     told = env.get("GRIDWARDEN_LANGUAGE", "")
     if told:

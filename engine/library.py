@@ -99,7 +99,7 @@ def with_budgets(found: RuleSet, budgets: Mapping[str, float]) -> RuleSet:
             raise BudgetError(f"budget of {rule.name}: got {amount:g}, wanted a number above 0")
         budget = Budget(float(amount), rule.budget.scope)
         changed.append(replace(rule, budget=budget).with_version())
-    return rule_set(changed, found.warnings)
+    return rule_set(changed, found.suspicious)
 
 
 def calendars(path: Path | None = None) -> Calendars:

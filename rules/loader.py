@@ -71,7 +71,7 @@ def load(
                 node, s.message, hint=s.hint, wanted=s.wanted, offset=offset, warn=True
             )
     warnings = [warning for reader in readers for warning in reader.warnings]
-    return rule_set(rules, tuple(map(str, sorted(warnings))))
+    return rule_set(rules, tuple(sorted(warnings)))
 
 
 def _node_at(record: Read, path: Path) -> yaml.Node:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from rules.alerts import Level
+from rules.problems import Problem
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -388,19 +389,24 @@ COUNTERFACTUALS: Mapping[str, str] = MappingProxyType(
 class RuleSet:
     """All rules in force, sorted by name. Iterating gives the rules.
 
-    ``version`` is the first 12 hex digits of the hash of all names and versions; ``warnings``
-    are lines like those of :class:`rules.problems.RuleErrors`.
+    ``version`` is the first 12 hex digits of the hash of all names and versions; ``suspicious``
+    is what is legal but odd, ``warnings`` the same as lines.
     """
 
     rules: tuple[Rule, ...]
     version: str
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    suspicious: tuple[Problem, ...] = field(default=(), compare=False)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
 
     def __len__(self) -> int:
         return len(self.rules)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is suspicious, as lines like those of :class:`rules.problems.RuleErrors`."""
+        return tuple(map(str, self.suspicious))
 
     @property
     def names(self) -> frozenset[str]:
@@ -414,11 +420,11 @@ class RuleSet:
         raise KeyError(name)
 
 
-def rule_set(rules: list[Rule], warnings: tuple[str, ...] = ()) -> RuleSet:
+def rule_set(rules: list[Rule], suspicious: tuple[Problem, ...] = ()) -> RuleSet:
     """Return the rules as a set, sorted by name, with its version."""
     ordered = tuple(sorted(rules, key=lambda rule: rule.name))
     text = "\n".join(f"{rule.name} {rule.version}" for rule in ordered)
-    return RuleSet(ordered, hashlib.sha256(text.encode()).hexdigest()[:12], warnings)
+    return RuleSet(ordered, hashlib.sha256(text.encode()).hexdigest()[:12], suspicious)
 
 
 def fingerprint(rule: Rule) -> str:

@@ -9,7 +9,7 @@ raised is a failure. The runner is given from outside; this module compares and 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 from zoneinfo import ZoneInfo
@@ -30,6 +30,8 @@ class Result(NamedTuple):
     lines: tuple[str, ...]
     seconds: float = 0.0
     """How long it took, where somebody took the time."""
+    zh: tuple[str, ...] = ()
+    """The lines in Chinese; JUnit speaks English."""
 
     @property
     def passed(self) -> bool:
@@ -45,7 +47,7 @@ def run_all(cases: Iterable[Case], run: Run) -> list[Result]:
 def compare(case: Case, changes: Iterable[AlertChange]) -> Result:
     """Return how the alerts of a run differ from those that a case expects."""
     got = _by_alert(case, changes)
-    lines: list[str] = []
+    lines: dict[str, list[str]] = {"en": [], "zh": []}
     for key in sorted({*got, *((e.rule, e.subject) for e in case.expect)}):
         wanted = [e for e in case.expect if (e.rule, e.subject) == key]
         alerts = got.get(key, [])
@@ -54,11 +56,35 @@ def compare(case: Case, changes: Iterable[AlertChange]) -> Result:
             theirs = alerts[i] if i < len(alerts) else []
             if mine and wanted[i].more:
                 theirs = theirs[: len(mine)]
-            found = _differences(case, mine, theirs)
-            if found:
-                number = f" (alert {i + 1})" if max(len(wanted), len(alerts)) > 1 else ""
-                lines += [f"{key[0]} · {key[1]}{number}", *(f"  {line}" for line in found)]
-    return Result(case, tuple(lines))
+            several = max(len(wanted), len(alerts)) > 1
+            for language, words in _WORDS.items():
+                found = _differences(case, mine, theirs, language)
+                if found:
+                    number = words.number.format(i + 1) if several else ""
+                    head = f"{key[0]} · {key[1]}{number}"
+                    lines[language] += [head, *(f"  {line}" for line in found)]
+    return Result(case, tuple(lines["en"]), zh=tuple(lines["zh"]))
+
+
+class _Words(NamedTuple):
+    wanted: str
+    got: str
+    nothing: str
+    at: str
+    number: str
+    states: Mapping[str, str]
+    failed: str
+
+
+_WORDS: Mapping[str, _Words] = {
+    "en": _Words("wanted  ", "got     ", "nothing", "at", " (alert {})", {}, "FAILED "),
+    "zh": _Words(
+        "应有  ", "实有  ", "没有预警", "于", "（第 {} 条预警）",
+        {"firing": "预警", "resolved": "解除", "cancelled": "撤回", "red": "红色", "orange": "橙色",
+         "yellow": "黄色", "blue": "蓝色"},
+        "未通过 ",
+    ),
+}  # fmt: skip
 
 
 def _by_alert(
@@ -77,20 +103,23 @@ def _by_alert(
     return found
 
 
-def _differences(case: Case, wanted: Sequence[Wanted], got: Sequence[AlertChange]) -> list[str]:
+def _differences(
+    case: Case, wanted: Sequence[Wanted], got: Sequence[AlertChange], language: str
+) -> list[str]:
     lines: list[str] = []
+    say = _WORDS[language]
     for i in range(max(len(wanted), len(got))):
         want = wanted[i] if i < len(wanted) else None
         have = got[i] if i < len(got) else None
         if want is None and have is not None:
-            lines += ["wanted  nothing", f"got     {_said(case, have)}"]
+            lines += [say.wanted + say.nothing, say.got + _said(case, have, say)]
             if str(have.state) == "firing":
-                lines.append(f"        {have.reason['en']}")
+                lines.append(f"        {have.reason[language]}")
             continue
         if want is None:
             continue
         if have is None:
-            lines += [f"wanted  {_asked(case, want)}", "got     nothing"]
+            lines += [say.wanted + _asked(case, want, say), say.got + say.nothing]
             continue
         at = _ns(have.at)
         fits = (
@@ -99,27 +128,29 @@ def _differences(case: Case, wanted: Sequence[Wanted], got: Sequence[AlertChange
             and want.first_ns <= at <= want.last_ns
         )
         if not fits:
-            lines += [f"wanted  {_asked(case, want)}", f"got     {_said(case, have)}"]
-        for language, words in (("zh", want.zh), ("en", want.en)):
-            text = have.reason[language]
+            lines += [say.wanted + _asked(case, want, say), say.got + _said(case, have, say)]
+        for spoken, words in (("zh", want.zh), ("en", want.en)):
+            text = have.reason[spoken]
             lines += [
                 line
                 for word in words
                 if word not in text
-                for line in (f"wanted  {language}: … {word} …", f"got     {language}: {text}")
+                for line in (f"{say.wanted}{spoken}: … {word} …", f"{say.got}{spoken}: {text}")
             ]
     return lines
 
 
-def _asked(case: Case, want: Wanted) -> str:
+def _asked(case: Case, want: Wanted, say: _Words) -> str:
     span = _when(case, want.first_ns)
     if want.last_ns != want.first_ns:
         span += f" .. {_when(case, want.last_ns)}"
-    return " ".join(filter(None, [want.state, want.level, "at", span]))
+    level = want.level and say.states.get(want.level, want.level)
+    return " ".join(filter(None, [say.states.get(want.state, want.state), level, say.at, span]))
 
 
-def _said(case: Case, have: AlertChange) -> str:
-    return f"{have.state} {have.level} at {_when(case, _ns(have.at))}"
+def _said(case: Case, have: AlertChange, say: _Words) -> str:
+    state, level = (say.states.get(word, word) for word in (str(have.state), str(have.level)))
+    return f"{state} {level} {say.at} {_when(case, _ns(have.at))}"
 
 
 def _when(case: Case, at_ns: int) -> str:
@@ -137,14 +168,19 @@ def _ns(text: str) -> int:
     return int(dt.datetime.fromisoformat(text).timestamp() * 1_000_000) * 1_000
 
 
-def report(results: Sequence[Result]) -> str:
+def report(results: Sequence[Result], language: str = "en") -> str:
     """Return the outcome of a run for a terminal: failures with their differences, then a count."""
     lines: list[str] = []
     for result in results:
         if not result.passed:
-            lines.append(f'{result.case.file}:{result.case.line}: FAILED "{result.case.name}"')
-            lines += [f"    {line}" for line in result.lines]
+            word = _WORDS[language].failed
+            lines.append(f'{result.case.file}:{result.case.line}: {word}"{result.case.name}"')
+            shown = result.zh if language == "zh" and result.zh else result.lines
+            lines += [f"    {line}" for line in shown]
     failed = sum(not result.passed for result in results)
+    if language == "zh":
+        lines.append(f"{len(results)} 个测试，通过 {len(results) - failed}，未通过 {failed}")
+        return "\n".join(lines)
     tests = "1 test" if len(results) == 1 else f"{len(results)} tests"
     lines.append(f"{tests}, {len(results) - failed} passed, {failed} failed")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,14 @@ import click
 
 from engine.cli.approval import approve, propose, rollback, silence, versions
 from engine.cli.dryrun import dry_run
+from engine.cli.lang import LANG
 
 if TYPE_CHECKING:
     from engine.ruletest import Runner
     from rules.cases import Case
     from rules.lint import Population
     from rules.model import Rule
+    from rules.problems import Problem
 
 
 @click.group()
@@ -41,6 +43,7 @@ def rules() -> None:
     help="Also warn of queues and steps that none of these answers for.",
 )  # fmt: skip
 @click.option("--strict", is_flag=True, help="Exit code 1 for warnings, too.")
+@LANG
 def check(
     paths: tuple[Path, ...], config_file: Path | None, today: dt.datetime | None, subjects: str | None,
     workers: str | None, strict: bool,
@@ -65,20 +68,29 @@ def check(
         found = load(files, None, _population(subjects, workers))
         calendars = library.calendars(config.calendars)
     except RuleErrors as errors:
-        click.echo(str(errors))
+        _tell(errors.problems)
         return 1
-    warnings = list(found.warnings)
+    _tell(found.suspicious)
+    warned = len(found.suspicious)
     day = (today or dt.datetime.now(dt.UTC)).date()
     if missing := library.missing_years(calendars, config.calendar, day):
-        warnings.append(say("warning", text=calendar_unknown(config.calendar, missing)))
-    for warning in warnings:
-        click.echo(warning)
+        click.echo(say("warning", text=calendar_unknown(config.calendar, missing)))
+        warned += 1
     sums = {"rules": len(found), "files": len(files), "version": found.version}
-    if warnings:
-        click.echo(say("rules_warned", warnings=len(warnings), **sums))
+    if warned:
+        click.echo(say("rules_warned", warnings=warned, **sums))
         return int(strict)
     click.echo(say("rules_ok", **sums))
     return 0
+
+
+def _tell(problems: Iterable[Problem]) -> None:
+    """Print problems of rule files in the language to speak."""
+    from engine.language import language
+    from rules.problems_zh import told
+
+    for problem in problems:
+        click.echo(told(problem) if language() == "zh" else str(problem))
 
 
 def _population(subjects: str | None, workers: str | None) -> Population:
@@ -119,6 +131,7 @@ def _population(subjects: str | None, workers: str | None) -> Population:
 @click.option(
     "--mutate", is_flag=True, help="Also break each rule on purpose: its tests must notice."
 )
+@LANG
 def test(
     files: tuple[Path, ...], rules_path: Path | None, junit: Path | None, only: str | None,
     mutate: bool,
@@ -130,19 +143,22 @@ def test(
     time, words of the sentence. Exit code 1 if any fails.
     """
     from engine import library
-    from engine.language import say
+    from engine.language import language, say
     from engine.ruletest import Runner, case_files, rules_beside
     from engine.sinks import writing
     from rules import casecheck
+    from rules.loader import load
     from rules.problems import RuleErrors
     from rules.unittest import compare, junit_xml, parse, report
 
     try:
-        found = library.rules(rules_path or rules_beside(files))
+        path = rules_path or rules_beside(files)
+        texts = library.rule_files(path)
+        found = load(texts)
         cases = parse(case_files(files))
         casecheck.check(cases, found)
     except RuleErrors as errors:
-        click.echo(str(errors))
+        _tell(errors.problems)
         return 1
     if only is not None:
         cases = [c for c in cases if only in c.name or any(only in rule for rule in c.rules)]
@@ -155,21 +171,22 @@ def test(
             began = time.perf_counter()
             result = compare(case, runner.run(case))
             results.append(result._replace(seconds=time.perf_counter() - began))
-    click.echo(report(results))
+    click.echo(report(results, language()))
     if junit is not None:
         with writing(str(junit)):
             junit.write_text(junit_xml(results), encoding="utf-8")
     failed = any(not result.passed for result in results)
     if mutate and not failed:
-        failed = _mutate(runner, cases)
+        failed = _mutate(runner, cases, texts)
     return int(failed)
 
 
-def _mutate(runner: Runner, cases: Sequence[Case]) -> bool:
+def _mutate(runner: Runner, cases: Sequence[Case], texts: Mapping[str, str]) -> bool:
     """Say which ways of breaking the rules no test notices; return whether there are any."""
+    from engine.language import pick
     from engine.ruletest import Runner
     from rules.model import rule_set
-    from rules.mutants import mutants, survivors
+    from rules.mutants import mutants, part_line, survivors
     from rules.unittest import compare
 
     def passes(case: Case, broken: Rule) -> bool:
@@ -182,9 +199,18 @@ def _mutate(runner: Runner, cases: Sequence[Case]) -> bool:
         mine = [case for case in cases if rule.name in case.rules]
         for how in survivors(rule, mine, passes) if mine else []:
             left += 1
-            click.echo(f'{rule.file}:{rule.line}: "{rule.name}" broken ({how}): no test fails')
+            line = part_line(texts.get(rule.file, ""), rule.line, how.key)
+            zh = f"{rule.file}:{line}: 规则“{rule.name}”：{how.zh}；没有测试发现"
+            en = f'{rule.file}:{line}: rule "{rule.name}": {how.en}; no test notices'
+            click.echo(pick(zh, en))
         tried += len(list(mutants(rule))) if mine else 0
-    click.echo(f"{tried} broken rules, {tried - left} noticed, {left} not")
+    noticed = tried - left
+    click.echo(
+        pick(
+            f"改坏 {tried} 次，测试发现 {noticed} 次，未发现 {left} 次",
+            f"{tried} broken rules, {noticed} noticed, {left} not",
+        )
+    )
     return left > 0
 
 
@@ -247,6 +273,7 @@ def schema() -> None:
 @click.option(
     "--verify", is_flag=True, help="Recompute it from its inputs; exit code 1 if it differs."
 )
+@LANG
 def explain(alert_id: str, store: str, verify: bool) -> int:
     """Say which clause said what of ALERT, with numbers, and where it came from.
 

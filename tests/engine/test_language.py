@@ -1,8 +1,10 @@
 """Texts count as people do: one rule, two rules."""
 
 import pytest
+from click.testing import CliRunner
 
-from engine.language import say
+from engine.cli.rules import rules
+from engine.language import language, say
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,18 @@ def test_one_and_many(
     assert told in say(word, **values)
     monkeypatch.setenv("GRIDWARDEN_LANGUAGE", "zh")
     assert say(word, **values)
+
+
+def test_a_command_speaks_as_it_is_asked(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRIDWARDEN_LANGUAGE", "en")
+    (tmp_path / "r.yaml").write_text("name: a-rule\nlevl: red\n", encoding="utf-8")
+    for lang, word in (
+        ("zh", "r.yaml:2:1: 规则“a-rule”：没有键"),
+        ("en", 'rule "a-rule": unknown key'),
+    ):
+        done = CliRunner().invoke(
+            rules, ["check", str(tmp_path), "--lang", lang], standalone_mode=False
+        )
+        assert done.return_value == 1
+        assert word in done.output
+    assert language() == "en", "what one command was asked for is forgotten with it"
