@@ -229,6 +229,29 @@ def silent_between(known: Any, n: int, start: int, end: int, closed: bool) -> in
     return silent
 
 
+@jit
+def beyond(o: int, seen: int) -> bool:
+    """Return whether a silence is so old that not all a plan looks at is still in the record."""
+    return o - 24 * DAYS - 3 <= seen - RING_H
+
+
+@jit
+def begin(known: Any, n: int, o: int, end: int) -> int:
+    """Return where a silence counts from: anew, where readings failed for a week before its plan."""
+    silent, gap = 0, 0
+    for h in range(o, end):
+        if not bit(known, n, h):
+            gap += 1
+            continue
+        if beyond(o, h + 1):
+            o, silent, gap = h, 0, 0
+        silent += 1 + (gap if gap <= SHORT_GAP_H else 0)
+        gap = 0
+        if silent >= FIRST_H:
+            break
+    return o
+
+
 # -- the plan of a silence ---------------------------------------------------------------------
 
 
@@ -405,7 +428,7 @@ def choose(m: Model, kind: int, hour: int, alive: Any, share: float, moments: An
 def plan(s: Rows, n: int, m: Model) -> None:
     """Plan the present silence of a row: its survival, and its moment at each price."""
     o = s.onset[n]
-    if o - 24 * DAYS - 3 <= s.seen[n] - RING_H:
+    if beyond(o, s.seen[n]):
         return  # So old that its past has left the record; what was planned stands.
     local = s.day[n] * 24 + s.hour[n] - (s.seen[n] - o)
     hour, day = local % 24, local // 24
@@ -584,6 +607,9 @@ def step(
             gap[n] = min(gap[n] + 1, 255)
         else:
             if begun[n] >= 0:
+                if silent[n] < FIRST_H and beyond(begun[n], slot + 1):
+                    # Nobody knows what the week before was like, and nothing was planned for it.
+                    begun[n], silent[n], gap[n] = slot, 0, 0
                 before = silent[n]
                 silent[n] = min(before + 1 + (gap[n] if gap[n] <= SHORT_GAP_H else 0), 60_000)
                 if before < FIRST_H <= silent[n]:
@@ -649,6 +675,8 @@ def relocate(s: Rows, n: int, m: Model) -> None:
     for i in range(s.away.shape[1]):
         if s.away[n, i, 0] <= s.seen[n] and s.away[n, i, 1] > o:
             o = min(s.away[n, i, 1], s.seen[n] + 1)
+    if o > oldest:
+        o = begin(s.known, n, o, s.seen[n] + 1)
     if o != s.onset[n]:
         s.onset[n] = o
     if o > oldest:

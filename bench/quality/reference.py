@@ -24,6 +24,8 @@ from detectors.inactivity_model import COST, DELAY_COST, DELAY_H, GRID_H, PRICES
 GRID = [int(d) for d in GRID_H]
 LONGEST_H = GRID[-1]
 SHORT_GAP_H, LOST_H = 2, 168
+UNPLANNED_H = 164
+"""A silence not planned by then begins anew: a week, less the hours around it that a plan looks at."""
 CHANNELS = 3
 NIGHTS = ((42, 4, 1.15), (7, 2, 1.3), (7, 2, 1.3))
 """By channel: nights that are known, the part of them that is quieter than standby, its factor."""
@@ -197,6 +199,9 @@ class Home:
             if active:
                 self.onset, self.silent = slot + 1, 0
             elif self.onset != NO_SLOT:
+                if self.silent < 2 and slot - self.onset >= UNPLANNED_H:
+                    self.onset, self.silent, self.gap = slot, 0, 0
+                    before = 0
                 self.silent += 1 + (self.gap if self.gap <= SHORT_GAP_H else 0)
             self.gap = 0
             if before < 2 <= self.silent:

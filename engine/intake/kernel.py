@@ -58,12 +58,6 @@ register's maximum, not to be told before the next reading, contradicted by it."
 
 
 @part
-def first_open_slot(c, clock_ns):
-    """Return the first slot whose end + lateness lies after the clock."""
-    return (clock_ns // NS - c.phase_s - c.lateness_s) // c.interval_s
-
-
-@part
 def filled(c, bits, tags, slot, row):
     """Return whether a closed slot has its amount."""
     at = slot % c.kept

@@ -82,8 +82,16 @@ def test_spans_stay_as_they_are_written(tmp_path: Path) -> None:
         ({"subject_id": "home-z"}, Fault.BAD_EVENT, "subject_id is 'home-z', which no subject has"),
         ({"attrs": [1]}, Fault.BAD_EVENT, "attrs is not a JSON object"),
         ({"attrs": "{"}, Fault.BAD_EVENT, "attrs is not JSON"),
-        ({"kind": "absence", "attrs": {"until": "some day"}}, Fault.BAD_EVENT, "attrs.until is 'some day'; wanted"),
-        ({"kind": "weather", "attrs": {"temp_c": "hot"}}, Fault.BAD_EVENT, "attrs.temp_c is 'hot'; wanted"),
+        (
+            {"kind": "absence", "attrs": {"until": "some day"}},
+            Fault.BAD_EVENT,
+            "attrs.until is 'some day'; wanted",
+        ),
+        (
+            {"kind": "weather", "attrs": {"temp_c": "hot"}},
+            Fault.BAD_EVENT,
+            "attrs.temp_c is 'hot'; wanted",
+        ),
     ],
 )
 def test_bad_events_keep_their_columns(

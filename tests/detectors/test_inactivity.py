@@ -8,6 +8,7 @@ import pytest
 from detectors.base import NO_SLOT, NS, Frame
 from detectors.inactivity import Inactivity
 from detectors.inactivity_kernels import LOST_H
+from tests.detectors.twin_inactivity import inactivity as twin
 
 HOUR_S = 3600
 FIRST = 24 * 18_000  # midnight, a Friday
@@ -152,6 +153,49 @@ def test_a_home_that_is_not_heard_of_is_not_ready() -> None:
     assert said.ready[LOST_H - 1, 0]
     assert not said.ready[LOST_H, 0]
     assert go_on(detector, [0.0]).ready[0, 0]
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_readings_that_come_back_after_a_week_begin_a_silence_of_their_own(known: int) -> None:
+    """A plan needs the weeks before its silence: one made for another silence must not speak."""
+    detector = lived()
+    # A silence that is planned, activity, and then nothing is heard of for more than a week.
+    go_on(detector, [12.0] * 8 + [0.0] * 6 + [12.0] + [0.0] * known)
+    first = int(detector.state["seen"][0]) + 1
+    said = go_on(detector, [np.nan] * (LOST_H + 20) + [0.0] * 30)
+    back = first + LOST_H + 20
+    assert detector.state["onset"][0] == back
+    assert said.onset[-30:, 0].tolist() == [back] * 30
+    assert detector.state["silent"][0] == 30
+    assert said.urgency[-30:-28].max() == 0
+    assert said.urgency[-1, 0] > 0
+    moments = detector.state["moments"].copy()
+    # What is amended is found again as it was lived through.
+    detector.amend(back + 3, np.array([0]), np.array([[np.nan], [0.0], [np.nan]], np.float32))
+    assert detector.state["onset"][0] == back
+    assert (detector.state["moments"] == moments).all()
+    # A sign of life before the gap that comes late changes the silence before it, not this one.
+    fresh = lived()
+    go_on(fresh, [12.0] * 8 + [0.0] * 6 + [12.0] + [0.0] * known + [np.nan] * (LOST_H + 20))
+    go_on(fresh, [0.0] * 30)
+    assert (fresh.state["moments"] == moments).all()
+
+
+@pytest.mark.parametrize("missing", [150, 161, 162, 163, 164, 165, 166, 170, 200])
+def test_a_home_that_was_away_from_the_network_is_that_of_its_twin(missing: int) -> None:
+    rng = np.random.default_rng(missing)
+    use = habits(rng, 60, 2, busy=0.7)
+    use[-missing - 40 :] = 0.0
+    use[-missing - 40 : -40] = np.nan
+    use[-missing - 40, 1] = 0.0  # one has a silent hour before, the other is last seen active
+    use[-missing - 41] = 12.0
+    detector = Inactivity(2, interval_s=HOUR_S)
+    hours = frame(use, FIRST)
+    want = twin(Inactivity(2, interval_s=HOUR_S), hours)
+    said = detector.step(hours)
+    assert (said.urgency[-40:] == want.urgency[-40:]).all()
+    assert (said.onset[-40:] == want.onset[-40:]).all()
+    np.testing.assert_allclose(said.evidence[-40:], want.evidence[-40:], rtol=1e-4, atol=1e-5)
 
 
 # -- absences, outages, other news -------------------------------------------------------------
