@@ -60,7 +60,7 @@ def with_budgets(rules: RuleSet, budgets: Sequence[float]) -> RuleSet:
         replace(own, name=_copy(b), budget=Budget(float(b), own.budget.scope)).with_version()
         for b in budgets
     ]
-    return rule_set([*(r for r in rules if r.name in PLACES), *copies], rules.warnings)
+    return rule_set([*(r for r in rules if r.name in PLACES), *copies], rules.suspicious)
 
 
 def _copy(budget: float) -> str:

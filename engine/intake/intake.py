@@ -39,6 +39,7 @@ from engine.intake.limits import (
     SNAP_S,
     limits_of,
 )
+from engine.intake.upgrade import from_schema_1
 
 if TYPE_CHECKING:
     from engine.registry import Meters, Registry
@@ -192,11 +193,18 @@ class Intake:
 
     def _of_meters(self, of_registers: NDArray[Any], of_intervals: NDArray[Any]) -> NDArray[Any]:
         """Return what is kept of each meter, shape (meters,)."""
-        out = np.empty(len(self.place), of_registers.dtype)
-        for c, (registers, intervals) in zip(self.classes, self._rows, strict=True):
-            out[registers] = of_registers[self.place[registers]]
-            out[intervals] = of_intervals[int(c["first_interval"]) - 1 - self.place[intervals]]
+        at, is_register = self.places_of_meters(), self.place >= 0
+        out = np.empty(len(at), of_registers.dtype)
+        out[is_register] = of_registers[at[is_register]]
+        out[~is_register] = of_intervals[at[~is_register]]
         return out
+
+    def places_of_meters(self) -> NDArray[np.int64]:
+        """Return where each meter stands in :attr:`registers` or :attr:`last`, shape (meters,)."""
+        at = self.place.astype(np.int64)
+        for c, (_, intervals) in zip(self.classes, self._rows, strict=True):
+            at[intervals] = int(c["first_interval"]) - 1 - at[intervals]
+        return at
 
     def apply(
         self,
@@ -432,19 +440,22 @@ class Intake:
         }
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take over a snapshot of an intake with the same meters.
+        """Take over a snapshot of an intake with the same meters, also of an earlier program.
 
         Raises
         ------
         IntakeError
-            If the snapshot is of other meters, other lateness or another schema.
+            If the snapshot is of other meters, other lateness or a later program.
         """
+        older = header.get("schema") == 1
         for key, wanted in self._header().items():
-            if header.get(key) != wanted:
+            if header.get(key) != wanted and not (older and key == "schema"):
                 raise IntakeError(
                     f"snapshot of the intake does not fit: {key} is {header.get(key)!r}, "
                     f"this shard has {wanted!r}; replay from the start"
                 )
+        if older:
+            arrays = from_schema_1(self, arrays)
         for name in self._ARRAYS:
             mine = getattr(self, name)
             given = arrays[name]

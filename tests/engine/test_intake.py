@@ -10,7 +10,7 @@ import pytest
 
 from connectors.records import Fault, Status
 from engine.intake import HELD, Intake, IntakeError
-from engine.intake.layout import BEFORE, NEVER, NEVER_NS, SINCE
+from engine.intake.layout import BEFORE, NEVER, NEVER_NS, REGISTER, SINCE
 from tests.engine.intake_kit import NS, T0, Driver, real, registry
 
 HOUR = 3600
@@ -417,6 +417,28 @@ def test_a_closed_slot_tells_who_was_heard_of(meters: tuple[dict[str, object], .
     nobody = np.full(1, 99, np.uint8)
     d.intake.close(0, T0 // HOUR, nobody)
     assert nobody.tolist() == [NEVER]
+
+
+def test_a_snapshot_of_an_earlier_program_is_brought_to_this_form() -> None:
+    meters = ({"register": False}, {}, {"utility": "gas", "register": False}, {}, {})
+    d = Driver(registry(*meters), [HOUR, HOUR])
+    for hour in range(5):
+        d.feed([0, 1, 2, 3], [T0 + hour * HOUR] * 4, [1.0, 10.0 + hour, 3.0, 5.0 + hour])
+    d.feed([3], [T0 + 5 * HOUR], [9e9])  # held: a sign of life, but not yet a level
+    header, arrays = d.intake.snapshot()
+    fields = [f for f in REGISTER.names if f not in ("last_ns", "last_level")]
+    old = np.zeros(len(arrays["registers"]), [(f, REGISTER[f]) for f in fields])
+    for name in fields:
+        old[name] = arrays["registers"][name]
+    before = {k: v for k, v in arrays.items() if k != "last"} | {
+        "registers": old, "last_ns": d.intake.last_ns, "last_value": d.intake.last_value,
+    }  # fmt: skip
+    fresh = Intake.of(d.registry, [HOUR, HOUR])
+    fresh.restore(header | {"schema": 1}, before)
+    for name, array in fresh.snapshot()[1].items():
+        assert array.tobytes() == arrays[name].tobytes(), name
+    with pytest.raises(IntakeError, match="meters is 5, this shard has 4"):
+        Intake.of(registry(*meters[1:]), [HOUR, HOUR]).restore(header | {"schema": 1}, before)
 
 
 def test_a_snapshot_of_other_meters_is_refused() -> None:
