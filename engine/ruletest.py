@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -197,17 +198,24 @@ def case_files(paths: Sequence[Path]) -> dict[str, str]:
     return found
 
 
-def rehearse(rules: RuleSet) -> dict[str, object]:
-    """Run the shipped tests of signals of these rules; return counts and rules without a test.
+def rehearse(rules: RuleSet) -> dict[str, Any]:
+    """Run the shipped tests of these rules that need no meters; return what :func:`told` says.
 
-    It takes milliseconds: a proposal made on a page need not wait for whole-engine tests.
+    They take milliseconds: a proposal made on a page need not wait for weeks of readings.
     """
     cases = [
         case
         for case in unittest.parse(case_files(()))
-        if not case.whole and set(case.rules) <= rules.names
+        if not case.meters and set(case.rules) <= rules.names
     ]
-    results = [unittest.compare(case, rehearsal.run(case, rules)) for case in cases]
+    runner = Runner(rules)
+    return told(cases, [unittest.compare(case, runner.run(case)) for case in cases], rules)
+
+
+def told(
+    cases: Sequence[Case], results: Sequence[unittest.Result], rules: RuleSet
+) -> dict[str, Any]:
+    """Return what a version keeps of its tests: counts, and `untested`, its rules without one."""
     tested = {name for case in cases for name in case.rules}
     return {**counts(results), "untested": sorted(rules.names - tested)}
 
@@ -233,4 +241,13 @@ def counts(results: Sequence[unittest.Result]) -> Mapping[str, int]:
     return {"tests": len(results), "passed": len(results) - failed, "failed": failed}
 
 
-__all__ = ["Runner", "case_files", "counts", "records", "registry_of", "rehearse", "rules_beside"]
+__all__ = [
+    "Runner",
+    "case_files",
+    "counts",
+    "records",
+    "registry_of",
+    "rehearse",
+    "rules_beside",
+    "told",
+]

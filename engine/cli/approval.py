@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def propose(
     import json
 
     from engine import library
-    from engine.ruletest import Runner, case_files, counts
+    from engine.ruletest import Runner, case_files, told
     from rules import casecheck
     from rules.loader import load
     from rules.problems import RuleErrors
@@ -69,8 +70,7 @@ def propose(
     click.echo(report(results))
     if any(not result.passed for result in results):
         return 1
-    tested = {rule for case in cases for rule in case.rules}
-    tests: dict[str, Any] = {**counts(results), "untested": sorted(found.names - tested)}
+    tests = told(cases, results, found)
     rehearsed = (
         None if dry_run is None else _rehearsal(json.loads(dry_run.read_text("utf-8")), found)
     )
@@ -79,7 +79,7 @@ def propose(
             found.version, files, author=author, at_ns=_now_ns(), budgets=budget, note=note,
             tests=tests, dry_run=rehearsed,
         )  # fmt: skip
-        left = _leaving(opened, found.names)
+        left = _leaving(opened, files)
     if not cases:
         click.echo(
             f"warning: NO TESTS: {path / 'tests'} holds none, nothing shows what these rules do",
@@ -95,22 +95,17 @@ def propose(
     return 0
 
 
-def _leaving(store: Store, names: frozenset[str]) -> str:
-    """Return a warning of the rules in force that these names lack; nothing if they lack none.
-
-    A version replaces all rules. Where none is in force yet, a site begins with those of its
-    configuration.
-    """
-    from engine import library
+def _leaving(store: Store, files: Mapping[str, str]) -> str:
+    """Return a warning of the rules in force that these files lack; nothing if they lack none."""
     from engine.config import load as load_config
-    from rules.loader import load
-    from rules.problems import RuleErrors
+    from engine.library import LibraryError
+    from engine.proposal import files_in_force, leaving
 
     active = store.versions.active
     try:
-        files = active.rules if active else library.rule_files(load_config(None).rules.path)
-        gone = sorted(load(files).names - names)
-    except (RuleErrors, library.LibraryError):
+        begins_with = None if active else load_config(None).rules.path
+        gone = leaving(files_in_force(active, begins_with), files)
+    except LibraryError:
         return ""
     if not gone:
         return ""
@@ -147,14 +142,12 @@ def approve(version: str, by: str, from_ns: int | None, unrehearsed: bool, store
 
     The beginning of a version is enough where only one begins so.
     """
-    from rules.loader import load
-
     now = _now_ns()
     with _open(store) as opened:
         done = opened.versions.approve(
             version, by=by, at_ns=now, from_ns=from_ns or now, unrehearsed=unrehearsed
         )
-        left = _leaving(opened, load(done.rules).names)
+        left = _leaving(opened, done.rules)
     if done.tests is not None and not done.tests.get("tests"):
         click.echo("warning: NO TESTS came with them", err=True)
     if left:

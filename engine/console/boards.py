@@ -237,6 +237,8 @@ class RuleVersionDetail(RuleVersionInfo):
     yaml: dict[str, str]
     diff: list[DiffLine]
     can_rehearse: bool = Field(False, description="There is history for a dry run.")
+    leaves: list[str] = Field([], description="Rules in force that it lacks.")
+    untested: list[str] = Field([], description="Its rules that no test was run for.")
 
 
 class DiffLine(Model):

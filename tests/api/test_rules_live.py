@@ -16,6 +16,7 @@ from engine.live import Live
 from rules.alerts import stamp
 from tests.api.kit import Client
 from tests.engine import live_town
+from tests.engine.test_activation import RULE
 from tests.engine.test_live import Site, parts
 
 BEGIN_NS = live_town.END_NS - 50 * 3_600 * 10**9
@@ -113,6 +114,42 @@ def test_a_proposal_is_approved_by_another_takes_effect_and_is_brought_back(
     assert running.live.rules.version == before
     acts = [e["action"] for e in running.client("eve").api("GET", "/audit").json()["items"]]
     assert {"rules_proposed", "rules_approved", "rules_activated", "rules_rolled_back"} <= {*acts}
+
+
+def test_a_proposal_tells_which_rules_leave_and_which_no_test_was_run_for(
+    running: Running,
+) -> None:
+    ann, ben = running.client("ann"), running.client("ben")
+
+    def propose(files: dict[str, str], *, whole: bool = False) -> dict[str, Any]:
+        answer = ann.api("POST", "/rules/proposals", json={"files": files, "whole": whole})
+        assert answer.status_code == 200, answer.text
+        made: dict[str, Any] = answer.json()
+        assert ann.api("GET", f"/rules/versions/{made['version']}").json() == made
+        return made
+
+    names = {rule.name for rule in running.live.rules}
+    kept = propose(changed(running))
+    assert (kept["leaves"], kept["untested"]) == ([], []), "events alone are tests, too"
+    assert kept["tests_passed"] > 100
+
+    renamed = {
+        n: t.replace("name: elderly-nights", "name: dusk") for n, t in changed(running).items()
+    }
+    made = propose(renamed)
+    assert (made["leaves"], made["untested"]) == (["elderly-nights"], ["dusk"])
+
+    alone = propose({"visits.yaml": RULE}, whole=True)
+    assert (alone["leaves"], alone["untested"]) == (sorted(names), ["visits"])
+    assert (alone["tests_passed"], alone["tests_failed"]) == (0, 0)
+
+    path = f"/rules/versions/{made['version']}"
+    assert ben.api("POST", f"{path}/approve", json={"why": "a better name"}).json()["leaves"] == [
+        "elderly-nights"
+    ]
+    running.turn()
+    assert ann.api("GET", path).json()["leaves"] == [], "it is in force: nothing is left to go"
+    assert "dusk" in ann.api("GET", f"/rules/versions/{kept['version']}").json()["leaves"]
 
 
 def test_a_bad_file_and_what_changes_nothing_are_refused(running: Running) -> None:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli.rules import rules as command
+from engine.proposal import leaving
 from engine.store import Store
 from engine.store.versions import ApprovalError
 from rules.loader import load
@@ -108,6 +109,11 @@ def test_rules_that_leave_and_missing_tests_are_told(tmp_path: Path) -> None:
         assert re.search(r"warning: 19 rules leave: air-quality, .*water-leak\.", out)
     assert "in force from" in approved
     assert "when `run`, or a city, takes it up" in approved
+
+
+def test_nothing_is_said_to_leave_where_rules_cannot_be_read() -> None:
+    assert leaving({"1.yaml": RULE}, {}) == ["visits"]
+    assert leaving({"1.yaml": RULE}, FILES) == leaving(FILES, {"1.yaml": RULE}) == []
 
 
 def test_the_commands(tmp_path: Path) -> None:

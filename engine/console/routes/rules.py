@@ -16,6 +16,7 @@ from engine.console.requests import Proposal, Reason
 from engine.console.routes.params import Id
 from engine.console.schemas import FieldError, Text
 from engine.console.security import Allow, Here, Who
+from engine.proposal import files_in_force, leaving
 from engine.ruletest import rehearse
 from engine.store import StoreError
 from engine.store import schema as t
@@ -63,8 +64,7 @@ def rules(
 
 
 def _files_in_force(console: Console) -> dict[str, str]:
-    active = console.store.versions.active
-    return dict(active.rules) if active else library.rule_files(console.config.rules.path)
+    return files_in_force(console.store.versions.active, console.config.rules.path)
 
 
 def _info(console: Console, row: RuleVersion, who: Who) -> dict[str, Any]:
@@ -103,10 +103,13 @@ def _version(console: Console, version: str) -> RuleVersion:
 def rule_version(console: Here, who: Reader, version: Id) -> RuleVersionDetail:
     """Return a version with its files, and how they differ from what is in force."""
     row = _version(console, version)
+    before = _files_in_force(console)
     return RuleVersionDetail(
         **_info(console, row, who),
         yaml=dict(row.rules),
-        diff=diff(_files_in_force(console), row.rules),
+        diff=diff(before, row.rules),
+        leaves=leaving(before, row.rules),
+        untested=list((row.tests or {}).get("untested", ())),
         can_rehearse=console.rehearsals.possible(),
     )
 

@@ -673,6 +673,10 @@ export interface RuleVersionDetail extends RuleVersionInfo {
   diff: DiffLine[];
   /** There is history for a dry run. */
   can_rehearse: boolean;
+  /** Rules in force that it lacks. */
+  leaves: string[];
+  /** Its rules that no test was run for. */
+  untested: string[];
 }
 
 export interface DiffLine {
