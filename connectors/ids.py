@@ -305,10 +305,10 @@ class IdMap:
         more = len(offsets) - 1
         if more == 0:
             return
-        longest = int(np.diff(offsets).max())
-        if longest > MOST_BYTES:
+        length = np.diff(offsets)
+        if (longest := int(length.max())) > MOST_BYTES:
             raise OverflowError(f"an id has {longest:,} bytes; at most {MOST_BYTES:,} can be kept")
-        used = self._used + (more * (HEAD + 3) + int(offsets[-1] - offsets[0])) // 4 + 1
+        used = self._used + int(((HEAD + 3 + length) // 4).sum(dtype=np.int64))
         if used > len(self._words):
             if used > np.iinfo(np.int32).max:
                 raise OverflowError(
