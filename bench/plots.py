@@ -29,8 +29,8 @@ def figure(columns: int = 1, height: float = 3.6) -> tuple[Any, Any]:
     return made, made.subplots(1, columns, squeeze=False)[0]
 
 
-def stages(found: Sequence[Figures], path: Path) -> None:
-    """Draw each stage's cost, and its floor within it."""
+def stages(found: Sequence[Figures], path: Path, order: str) -> None:
+    """Draw each stage's cost, and its floor within it; rows come in file or in random order."""
     made, (ax,) = figure()
     rows = [row for row in found if row["stage"] != "all"]
     names = [row["stage"] for row in rows]
@@ -38,7 +38,7 @@ def stages(found: Sequence[Figures], path: Path) -> None:
     floors = [row["floor_ns"] or 0.0 for row in rows]
     ax.barh(names, floors, height=0.35, color=LINE, label="floor")
     ax.invert_yaxis()
-    ax.set(xlabel="ns a reading", title="Whole replay, one core")
+    ax.set(xlabel="ns a reading", title=f"Whole replay, one core, {order} order")
     ax.legend()
     made.savefig(path)
 
@@ -60,7 +60,9 @@ def scale(found: Sequence[Figures], path: Path) -> None:
         for name, width, colour, label in rates:
             ax.barh(names, [f[name] / 1e6 for f in formats], width, color=colour, label=label)
         ax.invert_yaxis()
-        ax.set(xlabel="million readings a second, one core", xscale="log")
+        # From a million on: on such an axis a bar's length tells nothing, its end does.
+        ax.set(xlabel="million readings a second, one core", xscale="log", xlim=(1, None))
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.legend()
     if growth:
         ax = left.pop(0)

@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if args.plot:
-        plots.stages(figures["stages"], args.plot)
+        plots.stages(figures["stages"], args.plot, args.order)
     return 0 if ok else 1
 
 

@@ -34,7 +34,7 @@ def test_every_format_has_a_bare_decode(tmp_path: Path) -> None:
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     stages = floor.stages(1_000, 1.0, 1.0, 0.5, 0.2, {"intake": 0.1}, 1e9)
-    plots.stages(stages, tmp_path / "stages.svg")
+    plots.stages(stages, tmp_path / "stages.svg", "random")
     rates = ("rows_per_cpu_s", "edge_only_rows_per_cpu_s", "decode_only_rows_per_cpu_s")
     formats = {"part": "formats", "format": "csv", "order": "file", **dict.fromkeys(rates, 2e6)}
     growth = {"part": "growth", "meters": 1_000, "ns_a_reading": 200.0}
