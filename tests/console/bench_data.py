@@ -115,6 +115,8 @@ def _version(name: str, status: str) -> dict[str, Any]:
         "files": ["elderly-silence.yaml"],
         "mine": False,
         "has_report": True,
+        "tests_passed": 12,
+        "tests_failed": 0,
     }
 
 
@@ -130,7 +132,7 @@ def version(name: str) -> dict[str, Any]:
         (" ", 23, 23, "unless:"),
         ("+", None, 24, "  - away.habit(subject, weekday) > 0.6"),
     ]
-    return boards.RuleVersionDetail.model_validate({**_version(name, "proposed"), "yaml": {"elderly-silence.yaml": "rule: x\n"}, "diff": [{"file": "elderly-silence.yaml", "op": o, "old": a, "new": b, "text": t} for o, a, b, t in lines]}).model_dump(by_alias=True)  # fmt: skip
+    return boards.RuleVersionDetail.model_validate({**_version(name, "proposed"), "yaml": {"elderly-silence.yaml": "rule: x\n"}, "diff": [{"file": "elderly-silence.yaml", "op": o, "old": a, "new": b, "text": t} for o, a, b, t in lines], "leaves": ["elderly-decline", "water-leak"], "untested": ["hall-lamp"]}).model_dump(by_alias=True)  # fmt: skip
 
 
 def dry_run(name: str) -> dict[str, Any]:

@@ -80,6 +80,43 @@ def test_a_limit_near_or_past_can_be_read_on_the_sign_button(
         assert findings(page, built, "color-contrast") == []
 
 
+@pytest.mark.parametrize(
+    ("lang", "leaves", "untested", "no_tests"),
+    [
+        ("zh", "2 条规则将停用：elderly-decline、water-leak", "没有测试的规则：hall-lamp", "没有附带测试"),
+        ("en", "2 rules leave: elderly-decline, water-leak", "No test for: hall-lamp", "No tests came"),
+    ],
+)  # fmt: skip
+def test_what_goes_with_a_version_is_shown_before_somebody_approves(
+    console: Any, lang: str, leaves: str, untested: str, no_tests: str
+) -> None:
+    from tests.console.bench_data import version
+    from tests.console.fakeapi import Fake
+
+    fake, path = Fake(), "/rules/versions/v13-77ab"
+    _, page = console(f"/workbench{path.replace('versions/', '')}", fake=fake, lang=lang)
+    page.wait_for_selector(".lacks")
+    shown = page.inner_text(".lacks")
+    assert leaves in shown
+    assert untested in shown
+    assert no_tests not in shown
+    page.click(".panel .btn.pri")
+    page.wait_for_selector("dialog[open] .lacks")
+    assert page.inner_text("dialog[open] .lacks") == shown
+    # Without any test it is said once, not rule by rule.
+    told = version("v13-77ab") | {"leaves": [], "tests_passed": 0}
+    fake.refuse[path] = (200, told)
+    page.reload()
+    page.wait_for_selector(".lacks")
+    shown = page.inner_text(".lacks")
+    assert no_tests in shown
+    assert "hall-lamp" not in shown
+    fake.refuse[path] = (200, told | {"tests_passed": 9, "untested": []})
+    page.reload()
+    page.wait_for_selector(".panel .btn.pri")
+    assert page.locator(".lacks").count() == 0
+
+
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_sign_in(console: Any, built: Path, lang: str) -> None:
     from tests.console.fakeapi import Fake

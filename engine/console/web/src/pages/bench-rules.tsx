@@ -12,7 +12,7 @@ import { may } from "../lib/session";
 import { useSize } from "../lib/size";
 import type { DryRun as Run, OutcomeKind, RuleInfo, RuleVersionDetail, RuleVersionInfo } from "../lib/types";
 import { kindText } from "../lib/view";
-import { Dialog, Field, Panel, Seg } from "../parts/basics";
+import { Banner, Dialog, Field, Panel, Seg } from "../parts/basics";
 import { Icon } from "../parts/icon";
 import { LEVELS, LevelGlyph, type Level } from "../parts/level";
 import { Centre, Failed, Loading } from "../parts/states";
@@ -85,10 +85,25 @@ function Version({ id, onChange }: { id: string; onChange: () => void }): JSX.El
         {v.status === "proposed" && !v.has_report && !v.can_rehearse && <div class="cmd"><code class="mono">{command}</code><CopyButton text={command} /></div>}
         {v.status === "proposed" && v.mine && <p class="f2"><Icon name="lock" /> {text.waitsFor}</p>}
         <p class="err" role="alert">{problem}</p>
+        {v.status === "proposed" && <Lacks version={v} />}
       </div>
       <Diff lines={v.diff} />
       {deed && <Decide deed={deed} version={v} onClose={() => setDeed(null)} onDone={(next) => { setDeed(null); set(next); onChange(); }} />}
     </Panel>
+  );
+}
+
+/** Rules that go with a version, and those that nothing was shown of: to be seen before somebody approves. */
+function Lacks({ version: v }: { version: RuleVersionDetail }): JSX.Element {
+  const text = t().bench;
+  const named = (rules: readonly string[]): string => rules.join(both({ zh: "、", en: ", " }));
+  const noTests = v.tests_passed === 0 && !v.tests_failed;
+  if (!v.leaves.length && !v.untested.length && !noTests) return <></>;
+  return (
+    <div class="lacks">
+      {v.leaves.length > 0 && <Banner kind="warn" icon="warn" title={text.leaves(v.leaves.length, named(v.leaves))}>{text.leavesWhy}</Banner>}
+      {noTests ? <Banner kind="warn" icon="warn" title={text.noTests} /> : v.untested.length > 0 && <Banner kind="warn" icon="warn" title={text.untested(named(v.untested))} />}
+    </div>
   );
 }
 
@@ -110,7 +125,7 @@ function Diff({ lines }: { lines: RuleVersionDetail["diff"] }): JSX.Element {
   );
 }
 
-function Decide({ deed, version, onClose, onDone }: { deed: Deed; version: RuleVersionInfo; onClose: () => void; onDone: (v: RuleVersionDetail) => void }): JSX.Element {
+function Decide({ deed, version, onClose, onDone }: { deed: Deed; version: RuleVersionDetail; onClose: () => void; onDone: (v: RuleVersionDetail) => void }): JSX.Element {
   const text = t().bench;
   const [why, setWhy] = useState("");
   const [error, setError] = useState("");
@@ -121,6 +136,7 @@ function Decide({ deed, version, onClose, onDone }: { deed: Deed; version: RuleV
   };
   return (
     <Dialog open title={title} onClose={onClose}><form onSubmit={send}>
+      <Lacks version={version} />
       <Field label={deed === "approve" ? text.approveWhy : text.rollbackWhy}><textarea class="field" required maxLength={500} value={why} onInput={(e) => setWhy(e.currentTarget.value)} /></Field>
       <p class="err" role="alert">{error}</p><div class="acts"><button type="submit" class="btn pri">{title}</button></div>
     </form></Dialog>
