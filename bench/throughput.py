@@ -54,6 +54,7 @@ def run(meters: int, slots: int, watched: float, order: str, kind: str) -> dict[
         result = replay.run()
         used, wall = cpu_s() - began, time.perf_counter() - wall
         _assert_answer(replay, result, paths["readings"], meters * slots)
+        held = memory(replay, watched)  # before the floors are measured: they take room themselves
         edge = decode_s(replay, str(paths["readings"]))
         bare, copied = floor.bare_decode_s(paths["readings"]), bandwidth()
         rows = meters * slots
@@ -72,7 +73,7 @@ def run(meters: int, slots: int, watched: float, order: str, kind: str) -> dict[
             "copy_gb_s": round(copied / 1e9, 1),
             "stages": floor.stages(rows, used, wall, edge, bare, result.timings, copied),
             "alerts": result.firing,
-            **memory(replay, watched),
+            **held,
         }
 
 
