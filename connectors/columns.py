@@ -43,7 +43,9 @@ def as_numbers(column: pa.Array) -> NDArray[np.float64]:
         numeric = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
         plain = pc.replace_substring_regex(trimmed, r"^\+", "")
         numbers = pc.if_else(numeric, plain, pa.scalar("nan")).cast(pa.float64())
-    return numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    if numbers.null_count:
+        numbers = numbers.fill_null(np.nan)
+    return numbers.to_numpy(zero_copy_only=False)
 
 
 def plain_text(column: pa.Array) -> pa.StringArray:

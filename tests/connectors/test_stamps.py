@@ -266,3 +266,16 @@ def test_instants_of_attributes(text: str, end: bool, want: str) -> None:
 def test_instants_that_are_none() -> None:
     with pytest.raises(ValueError, match="'some day' is no time"):
         instant_ns("some day", "UTC")
+
+
+def test_stamps_that_repeat_are_those_of_each_alone() -> None:
+    stamps = [
+        "2026-01-01T00:15:00Z", "2026-01-01T00:15:00Z", "2026-01-01T00:15:00Z", "2026-01-01T00:15:0xZ",
+        "2026-01-01T00:15:0xZ", "soon", "soon", "", "", None, None, "2026-01-01", "2026-01-01",
+        "2026-01-02", "20260101T0015", "20260101T0015", "20260101T0016", "20270101T0016",
+    ]  # fmt: skip
+    column = pa.array(["x", *stamps], pa.string()).slice(1)
+    ns, kind = parse_stamps(column)
+    alone = [parse_stamps(pa.array([stamp], pa.string())) for stamp in stamps]
+    assert ns.tolist() == [int(n[0]) for n, _ in alone]
+    assert kind.tolist() == [int(k[0]) for _, k in alone]
