@@ -22,6 +22,9 @@ from engine.store.errors import StoreError, StoreTooNew
 from engine.store.schema import HEAD
 
 BUSY_TIMEOUT_MS = 30_000
+FROZEN_MS = 30_000
+"""How long PostgreSQL waits for a client within a transaction; then it ends it, and its locks. A worker
+whose machine stands still would hold up all others: they share the row of the prices."""
 CHUNK = 500
 """Values in one IN (…); SQLite takes at most 32,766 parameters, older ones 999."""
 _WRITES = "gridwarden_writes"
@@ -58,8 +61,21 @@ def connect(url: str | Path, *, create: bool = True) -> Engine:
                 f"store {parsed.render_as_string()}: driver {driver} is not installed; "
                 "install the extra 'city'"
             )
-        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+        return _postgresql(parsed)
     raise StoreError(f"store {parsed.render_as_string()}: wanted sqlite or postgresql")
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = {FROZEN_MS:d}")
+        cursor.close()
+        connection.commit()
+
+    return engine
 
 
 def _sqlite(url: URL, create: bool) -> Engine:
@@ -129,7 +145,8 @@ def _told(url: URL) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if type(error) not in (DatabaseError, OperationalError):
+        mendable = type(error) in (DatabaseError, OperationalError)
+        if not mendable and not error.connection_invalidated:
             raise  # a broken constraint or statement is a defect, not the operator's business
         raise StoreError(
             f"store {url.render_as_string()}: {error.orig}; nothing was written, "

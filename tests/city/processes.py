@@ -49,7 +49,9 @@ class City:
         self.district = District(self.config)
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.store = self.district.open_store()
-        self._producer = Producer({"bootstrap.servers": kafka.address, "log_level": 0})
+        # The log has to be what the golden one was made of: in its order, over a Kafka that dies.
+        options = {"bootstrap.servers": kafka.address, "log_level": 0, "enable.idempotence": True}
+        self._producer = Producer(options)
         asyncio.run(self._make_topic())
 
     async def _make_topic(self) -> None:

@@ -11,6 +11,8 @@ from sqlalchemy import create_engine, text
 
 from engine.city import servers
 from engine.city.servers import Kafka, Mosquitto, Postgres, Redis, ServerError, ServerMissing
+from engine.store.database import Database, connect
+from engine.store.errors import StoreError
 
 
 def test_kafka_keeps_what_it_acknowledged_over_a_kill(kafka: Kafka) -> None:
@@ -48,6 +50,33 @@ def test_postgres_stops_under_open_connections_and_comes_back(pg: Postgres) -> N
     with engine.connect() as connection:
         assert connection.execute(text("SELECT a FROM kept")).scalar() == 1
     engine.dispose()
+
+
+def test_who_freezes_within_a_transaction_holds_up_nobody(
+    pg: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.store.database.FROZEN_MS", 200)
+    frozen, other = (Database(connect(pg.url)) for _ in range(2))
+    with other.write() as connection:
+        connection.execute(text("CREATE TABLE shared (a int)"))
+        connection.execute(text("INSERT INTO shared VALUES (1)"))
+    lock = text("SELECT a FROM shared FOR UPDATE")
+
+    def freeze() -> None:
+        with frozen.write() as connection:
+            connection.execute(text("UPDATE shared SET a = 2"))
+            # The other one waits for the row until the server ends who says nothing.
+            with other.write() as waiting:
+                waiting.execute(text("SET LOCAL lock_timeout = '20s'"))
+                assert waiting.execute(lock).scalar() == 1
+            connection.execute(lock)
+
+    with pytest.raises(StoreError, match="nothing was written"):
+        freeze()
+    with frozen.write() as connection:
+        assert connection.execute(lock).scalar() == 1, "it goes on with a new connection"
+    for database in (frozen, other):
+        database.engine.dispose()
 
 
 def test_redis_keeps_streams_over_a_stop(redis: Redis) -> None:
