@@ -41,7 +41,7 @@ import engine
 from engine.journal import Journal
 from engine.snapshot import SnapshotFileError, SnapshotFolder, SnapshotRef
 from engine.store import schema as t
-from engine.store.database import Database, connect, migrate, migrate_to
+from engine.store.database import Database, connect, migrate, migrate_to, wait_for_files
 from engine.store.schema import HEAD, metadata
 
 FORMAT = 1
@@ -117,6 +117,7 @@ def _read(
         with database.read() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+            wait_for_files(connection)
             present = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             if present != HEAD:
                 raise BackupError(
@@ -281,6 +282,7 @@ def restore(file: Path, url: str, folder: SnapshotFolder, journal: Path | None) 
             migrate_to(engine_, told.schema)
             _manifest(file, tar)
             with Database(engine_).write() as connection:
+                wait_for_files(connection)
                 was = MetaData()
                 was.reflect(connection)
                 for name, body in _members(file, tar):

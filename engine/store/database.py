@@ -78,6 +78,12 @@ def _postgresql(url: URL) -> Engine:
     return engine
 
 
+def wait_for_files(connection: Connection) -> None:
+    """Let this transaction stand still for as long as files of any size take (:data:`FROZEN_MS`)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
+
 def _sqlite(url: URL, create: bool) -> Engine:
     if url.database and url.database != ":memory:":
         folder = Path(url.database).parent
